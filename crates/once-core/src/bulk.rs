@@ -1,0 +1,441 @@
+//! The statements of the bulk path. Each is one set-based statement that names the scope as an equality
+//! on every table it touches, so that it is routed whole where a table is sharded by its scope.
+//!
+//! Parameters: `$1` is always the scope as text (NULL where there is no scope).
+//! Aliases: `s` a staged row, `p` a row in production, `f` the first staged row of a key.
+
+use crate::ident::{Relation, quote, quote_list};
+
+/// A column of the key, compared as the key's own unique index compares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyColumn {
+    pub name: String,
+    /// The type that the index's operator class works on, where the column's own differs from it.
+    pub cast: Option<String>,
+    /// The index's collation, quoted and qualified, where the type has one.
+    pub collation: Option<String>,
+    /// The operator class's equality, schema and all: what `OPERATOR(…)` takes.
+    pub equals: String,
+}
+
+impl KeyColumn {
+    fn of(&self, alias: &str) -> String {
+        let cast = self.cast.as_ref().map(|t| format!("::{t}")).unwrap_or_default();
+        let collate = self.collation.as_ref().map(|c| format!(" COLLATE {c}")).unwrap_or_default();
+        format!("{alias}.{}{cast}{collate}", quote(&self.name))
+    }
+
+    fn equal(&self, left: &str, right: &str) -> String {
+        format!("{} OPERATOR({}) {}", self.of(left), self.equals, self.of(right))
+    }
+}
+
+/// A rule that staged rows must keep: `broken` is true of a row `s` that does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    pub reason: String,
+    pub columns: Vec<String>,
+    pub broken: String,
+}
+
+impl Rule {
+    /// The rule that `column` has a value, and, where `text`, one that is not only white space.
+    pub fn required(column: &str, text: bool) -> Self {
+        let value = format!("s.{}", quote(column));
+        let broken = if text {
+            format!("({value} IS NULL OR pg_catalog.btrim({value}::pg_catalog.text, {WHITE_SPACE}) = '')")
+        } else {
+            format!("{value} IS NULL")
+        };
+        let reason = if text { "is empty or blank" } else { "is NULL" };
+        Self { reason: format!("{column} {reason}"), columns: vec![column.into()], broken }
+    }
+
+    fn value(&self) -> String {
+        let parts: Vec<String> = self.columns.iter().map(|c| format!("s.{}::pg_catalog.text", quote(c))).collect();
+        match parts.as_slice() {
+            [one] => one.clone(),
+            _ => format!("ROW({})::pg_catalog.text", parts.join(", ")),
+        }
+    }
+}
+
+/// What Unicode calls white space, and the zero-width characters that look like nothing.
+const WHITE_SPACE: &str = r"E'\t\n\u000B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u200B\u2028\u2029\u202F\u205F\u3000\uFEFF'";
+
+const CLEAN: &str = "s.internal_dup IS NOT TRUE AND s.existing_dup IS NOT TRUE";
+
+/// A bulk target as its statements need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bulk {
+    pub relation: Relation,
+    pub staging: Relation,
+    pub scope: Option<KeyColumn>,
+    /// The type that `$1` is read as, without a modifier: one would cut a longer value to a wrong scope.
+    pub scope_type: String,
+    pub key: Vec<KeyColumn>,
+    /// What is copied besides scope and key.
+    pub columns: Vec<String>,
+    pub job_column: String,
+    pub protect: Option<String>,
+    /// The columns of production's primary key, which name a row in a report.
+    pub primary_key: Vec<String>,
+    /// Every column of the staging table, in its order.
+    pub staged: Vec<String>,
+}
+
+impl Bulk {
+    fn scope_is(&self, alias: &str) -> String {
+        match &self.scope {
+            None => "true".into(),
+            Some(scope) => {
+                let cast = scope.cast.as_ref().map(|t| format!("::{t}")).unwrap_or_default();
+                format!("{} OPERATOR({}) CAST($1 AS {}){cast}", scope.of(alias), scope.equals, self.scope_type)
+            }
+        }
+    }
+
+    /// The same row by scope and key: scopes are compared with each other, not each with a constant.
+    fn same_key(&self, left: &str, right: &str) -> String {
+        let parts: Vec<String> = self.scope.iter().chain(&self.key).map(|c| c.equal(left, right)).collect();
+        parts.join(" AND ")
+    }
+
+    fn arbiter(&self) -> Vec<&str> {
+        self.scope.iter().chain(&self.key).map(|c| c.name.as_str()).collect()
+    }
+
+    /// Keys of the scope that are staged more than once, each with the row that stays: columns `k1 … kn, first`.
+    fn repeated(&self) -> String {
+        let keys: Vec<String> = self.key.iter().map(|c| c.of("f")).collect();
+        let named: Vec<String> = keys.iter().enumerate().map(|(i, k)| format!("{k} AS k{}", i + 1)).collect();
+        format!(
+            "SELECT {}, pg_catalog.min(f.row_number) AS first FROM {} f WHERE {} GROUP BY {} HAVING pg_catalog.count(*) > 1",
+            named.join(", "),
+            self.staging,
+            self.scope_is("f"),
+            keys.join(", ")
+        )
+    }
+
+    fn is_repeated(&self) -> String {
+        let parts: Vec<String> = self
+            .key
+            .iter()
+            .enumerate()
+            .map(|(i, c)| format!("{} OPERATOR({}) r.k{}", c.of("s"), c.equals, i + 1))
+            .collect();
+        parts.join(" AND ")
+    }
+
+    /// How many rows are staged, their highest number, a fingerprint of all their numbers (a row that
+    /// committed late may leave count and highest as they were), and how many are flagged internal.
+    pub fn staged_now(&self) -> String {
+        format!(
+            "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(s.row_number), 0), \
+             coalesce(pg_catalog.bit_xor(pg_catalog.hashint8extended(s.row_number, 0)), 0), \
+             pg_catalog.count(*) FILTER (WHERE s.internal_dup) FROM {} s WHERE {}",
+            self.staging,
+            self.scope_is("s")
+        )
+    }
+
+    /// Total, internal, existing and both.
+    pub fn figures(&self) -> String {
+        format!(
+            "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE s.internal_dup), \
+             pg_catalog.count(*) FILTER (WHERE s.existing_dup), \
+             pg_catalog.count(*) FILTER (WHERE s.internal_dup AND s.existing_dup) FROM {} s WHERE {}",
+            self.staging,
+            self.scope_is("s")
+        )
+    }
+
+    /// Flags every row whose key is staged with a lower number, and is not flagged yet.
+    pub fn flag_internal(&self) -> String {
+        format!(
+            "WITH r AS ({}) UPDATE {} s SET internal_dup = true FROM r \
+             WHERE {} AND {} AND s.row_number > r.first AND s.internal_dup IS NOT TRUE",
+            self.repeated(),
+            self.staging,
+            self.scope_is("s"),
+            self.is_repeated()
+        )
+    }
+
+    /// Takes the flag back where the row with the lower number has gone.
+    pub fn unflag_internal(&self) -> String {
+        format!(
+            "UPDATE {staging} s SET internal_dup = false WHERE {} AND s.internal_dup AND NOT EXISTS \
+             (SELECT FROM {staging} f WHERE {} AND f.row_number < s.row_number)",
+            self.scope_is("s"),
+            self.same_key("f", "s"),
+            staging = self.staging
+        )
+    }
+
+    /// The chunk of at most `$4` rows after number `$2`, none above `$3`: its last number and its size.
+    pub fn next_chunk(&self) -> String {
+        format!(
+            "SELECT pg_catalog.max(c.row_number), pg_catalog.count(*) FROM (SELECT s.row_number FROM {} s \
+             WHERE {} AND s.row_number > $2 AND s.row_number <= $3 ORDER BY s.row_number LIMIT $4) c",
+            self.staging,
+            self.scope_is("s")
+        )
+    }
+
+    /// Whether production holds the key of `s`: with a LIMIT this is one probe of the unique index a
+    /// row, and never a hash of all of production for each chunk.
+    fn in_production(&self) -> String {
+        format!("(SELECT true FROM {} p WHERE {} LIMIT 1) IS NOT NULL", self.relation, self.same_key("p", "s"))
+    }
+
+    /// Makes the flags of rows `$2 < row_number <= $3` say what production holds.
+    pub fn mark_existing(&self) -> String {
+        format!(
+            "UPDATE {} s SET existing_dup = NOT coalesce(s.existing_dup, false) WHERE {} \
+             AND s.row_number > $2 AND s.row_number <= $3 AND coalesce(s.existing_dup, false) <> ({})",
+            self.staging,
+            self.scope_is("s"),
+            self.in_production()
+        )
+    }
+
+    /// Flags the clean rows of `$2 < row_number <= $3` that production has got since.
+    pub fn flag_arrived(&self) -> String {
+        format!(
+            "UPDATE {} s SET existing_dup = true WHERE {} AND s.row_number > $2 AND s.row_number <= $3 AND {CLEAN} AND {}",
+            self.staging,
+            self.scope_is("s"),
+            self.in_production()
+        )
+    }
+
+    /// The number of clean rows, then for each rule how many of them break it, as one bigint array.
+    pub fn count_broken(&self, rules: &[Rule]) -> String {
+        let counts: Vec<String> =
+            rules.iter().map(|r| format!(", pg_catalog.count(*) FILTER (WHERE {})", r.broken)).collect();
+        format!(
+            "SELECT ARRAY[pg_catalog.count(*){}] FROM {} s WHERE {} AND {CLEAN}",
+            counts.concat(),
+            self.staging,
+            self.scope_is("s")
+        )
+    }
+
+    /// The first `$2` clean rows that break a rule: row_number, column, value, reason.
+    pub fn broken_rows(&self, rules: &[&Rule]) -> String {
+        let parts: Vec<String> = rules
+            .iter()
+            .map(|rule| {
+                format!(
+                    "(SELECT s.row_number, {}, {}, {} FROM {} s WHERE {} AND {CLEAN} AND {} ORDER BY 1 LIMIT $2)",
+                    literal(&rule.columns.join(", ")),
+                    rule.value(),
+                    literal(&rule.reason),
+                    self.staging,
+                    self.scope_is("s"),
+                    rule.broken
+                )
+            })
+            .collect();
+        format!("{} ORDER BY 1 LIMIT $2", parts.join(" UNION ALL "))
+    }
+
+    /// Rows that belong to no scope, and so would never be imported: how many, and the lowest numbers.
+    pub fn without_scope(&self) -> Option<String> {
+        let scope = self.scope.as_ref()?;
+        Some(format!(
+            "SELECT pg_catalog.count(*), (SELECT pg_catalog.array_agg(n.row_number) FROM (SELECT s.row_number FROM {staging} s \
+             WHERE s.{column} IS NULL ORDER BY 1 LIMIT $2) n) FROM {staging} s WHERE s.{column} IS NULL",
+            staging = self.staging,
+            column = quote(&scope.name)
+        ))
+    }
+
+    /// Writes the clean rows with job `$2`, in the order of the key; a key that arrived since is passed
+    /// over, which the caller sees by the count.
+    pub fn insert(&self) -> String {
+        let mut copied = self.arbiter();
+        copied.extend(self.columns.iter().map(String::as_str));
+        let values: Vec<String> = copied.iter().map(|c| format!("s.{}", quote(c))).collect();
+        let order: Vec<String> = self.key.iter().map(|c| c.of("s")).collect();
+        format!(
+            "INSERT INTO {} ({}, {}) SELECT {}, $2 FROM {} s WHERE {} AND {CLEAN} ORDER BY {} ON CONFLICT ({}) DO NOTHING",
+            self.relation,
+            quote_list(&copied),
+            quote(&self.job_column),
+            values.join(", "),
+            self.staging,
+            self.scope_is("s"),
+            order.join(", "),
+            quote_list(&self.arbiter())
+        )
+    }
+
+    fn of_job(&self) -> String {
+        format!("{} AND p.{} = $2", self.scope_is("p"), quote(&self.job_column))
+    }
+
+    fn is_protected(&self) -> String {
+        self.protect.as_ref().map_or("false".into(), |c| format!("p.{} IS TRUE", quote(c)))
+    }
+
+    /// Rows of job `$2` in production, and how many of them are protected.
+    pub fn job_rows(&self) -> String {
+        format!(
+            "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE {}) FROM {} p WHERE {}",
+            self.is_protected(),
+            self.relation,
+            self.of_job()
+        )
+    }
+
+    /// Deletes the rows of job `$2` that are not protected at the moment each is deleted.
+    pub fn delete_job(&self) -> String {
+        format!("DELETE FROM {} p WHERE {} AND NOT ({})", self.relation, self.of_job(), self.is_protected())
+    }
+
+    /// Whether the scope has any row in production.
+    pub fn has_production(&self) -> String {
+        format!("SELECT EXISTS (SELECT FROM {} p WHERE {})", self.relation, self.scope_is("p"))
+    }
+
+    pub fn clear(&self) -> String {
+        format!("DELETE FROM {} s WHERE {}", self.staging, self.scope_is("s"))
+    }
+
+    /// The duplicate report. `wanted` are the staged columns to give; with none, the whole row as jsonb.
+    /// Then status, the staged row and the production row that each duplicates.
+    pub fn report(&self, wanted: &[&str]) -> String {
+        let staged = if wanted.is_empty() {
+            "s.row_number, pg_catalog.to_jsonb(s.*)".to_string()
+        } else {
+            let columns: Vec<String> = wanted.iter().map(|c| format!("s.{}", quote(c))).collect();
+            columns.join(", ")
+        };
+        let id = match self.primary_key.as_slice() {
+            [] => "NULL".into(),
+            [one] => format!("p.{}::pg_catalog.text", quote(one)),
+            many => {
+                let parts: Vec<String> = many.iter().map(|c| format!("{}, p.{}", literal(c), quote(c))).collect();
+                format!("pg_catalog.jsonb_build_object({})::pg_catalog.text", parts.join(", "))
+            }
+        };
+        format!(
+            "WITH r AS ({}) SELECT {staged}, CASE WHEN s.internal_dup AND s.existing_dup THEN 'BOTH_DUPLICATE' \
+             WHEN s.internal_dup THEN 'INTERNAL_DUPLICATE' WHEN s.existing_dup THEN 'DATABASE_DUPLICATE' ELSE 'CLEAN' END, \
+             CASE WHEN s.internal_dup THEN r.first END, \
+             CASE WHEN s.existing_dup THEN (SELECT {id} FROM {} p WHERE {} LIMIT 1) END \
+             FROM {} s LEFT JOIN r ON {} WHERE {} ORDER BY s.row_number",
+            self.repeated(),
+            self.relation,
+            self.same_key("p", "s"),
+            self.staging,
+            self.is_repeated(),
+            self.scope_is("s")
+        )
+    }
+}
+
+/// `text` as a string literal that means the same whatever `standard_conforming_strings` says.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str) -> KeyColumn {
+        KeyColumn { name: name.into(), cast: None, collation: None, equals: "\"pg_catalog\".=".into() }
+    }
+
+    fn gift_cards(scope: Option<&str>) -> Bulk {
+        let relation = |name: &str| Relation { schema: "shop".into(), name: name.into() };
+        Bulk {
+            relation: relation("Gift \"Cards\""),
+            staging: relation("staging"),
+            scope: scope.map(column),
+            scope_type: "integer".into(),
+            key: vec![column("series"), column("Card No")],
+            columns: vec!["value".into()],
+            job_column: "job".into(),
+            protect: Some("used".into()),
+            primary_key: vec!["id".into()],
+            staged: vec![],
+        }
+    }
+
+    fn all(bulk: &Bulk) -> Vec<String> {
+        vec![
+            bulk.staged_now(),
+            bulk.figures(),
+            bulk.flag_internal(),
+            bulk.unflag_internal(),
+            bulk.next_chunk(),
+            bulk.mark_existing(),
+            bulk.flag_arrived(),
+            bulk.count_broken(&[Rule::required("series", true)]),
+            bulk.broken_rows(&[&Rule::required("series", true)]),
+            bulk.insert(),
+            bulk.job_rows(),
+            bulk.delete_job(),
+            bulk.has_production(),
+            bulk.clear(),
+            bulk.report(&[]),
+        ]
+    }
+
+    #[test]
+    fn every_statement_names_the_scope_and_quotes_every_name() {
+        for sql in all(&gift_cards(Some("Shop"))) {
+            assert!(sql.contains(r#""Shop" OPERATOR("pg_catalog".=) CAST($1 AS integer)"#), "{sql}");
+            assert!(!sql.replace(r#""Card No""#, "").contains("Card No"), "{sql}");
+            assert!(!sql.replace(r#""Gift ""Cards""""#, "").contains("Gift"), "{sql}");
+        }
+    }
+
+    #[test]
+    fn without_a_scope_nothing_asks_for_one() {
+        for sql in all(&gift_cards(None)) {
+            assert!(!sql.contains("$1"), "{sql}");
+        }
+        assert_eq!(gift_cards(None).without_scope(), None);
+    }
+
+    #[test]
+    fn no_modification_joins_by_ctid() {
+        for sql in all(&gift_cards(Some("Shop"))) {
+            assert!(!sql.contains("ctid"), "{sql}");
+        }
+    }
+
+    #[test]
+    fn keys_are_compared_as_their_index_does() {
+        let key = KeyColumn {
+            name: "code".into(),
+            cast: Some("\"public\".\"citext\"".into()),
+            collation: Some("\"public\".\"ci\"".into()),
+            equals: "\"public\".=".into(),
+        };
+        assert_eq!(
+            key.equal("s", "p"),
+            r#"s."code"::"public"."citext" COLLATE "public"."ci" OPERATOR("public".=) p."code"::"public"."citext" COLLATE "public"."ci""#
+        );
+    }
+
+    #[test]
+    fn the_arbiter_is_scope_and_key() {
+        assert!(
+            gift_cards(Some("Shop"))
+                .insert()
+                .ends_with(r#"ORDER BY s."series", s."Card No" ON CONFLICT ("Shop", "series", "Card No") DO NOTHING"#)
+        );
+    }
+
+    #[test]
+    fn literals_can_not_be_left() {
+        assert_eq!(literal(r"a'b\'c"), r"E'a''b\\''c'");
+    }
+}

@@ -1,0 +1,8 @@
+//! What pg_once knows without a database: the spec of a target and the statements that carry it out.
+//! Nothing here touches Postgres, so that all of it can be tested as plain Rust.
+
+pub mod bulk;
+pub mod ident;
+pub mod kit;
+pub mod spec;
+pub mod sqlstate;

@@ -1,0 +1,1 @@
+//! In-backend tests: one file a behaviour.

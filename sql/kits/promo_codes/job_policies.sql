@@ -1,0 +1,9 @@
+-- Members of a merchant see its jobs, whoever ran them, and may roll them back.
+CREATE POLICY "@prefix@codes_members_see" ON "@jobs@"."import_jobs" FOR SELECT USING (
+  target = '@prefix@codes' AND scope IN (
+    SELECT m.merchant_id::text FROM "@schema@"."@prefix@merchant_members" m
+    WHERE m.role IN (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER'))));
+CREATE POLICY "@prefix@codes_members_move_on" ON "@jobs@"."import_jobs" FOR UPDATE USING (
+  target = '@prefix@codes' AND scope IN (
+    SELECT m.merchant_id::text FROM "@schema@"."@prefix@merchant_members" m
+    WHERE m.role IN (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER'))));

@@ -1,0 +1,122 @@
+-- What the first create_target or install_kit makes in the extension's schema: ordinary tables of the
+-- caller's, no members of the extension. They are dumped, and stay when the extension is dropped; so nothing here
+-- may use the extension's functions.
+
+CREATE TABLE "@schema@"."import_jobs" (
+  id                uuid PRIMARY KEY,
+  target            text NOT NULL,
+  scope             text,
+  status            text NOT NULL DEFAULT 'pending'
+                    CHECK (status IN ('pending', 'validating', 'processing', 'completed', 'failed', 'rolled_back')),
+  rows_expected     bigint,
+  rows_written      bigint,
+  rows_kept         bigint,
+  validation_passed boolean,
+  validation_errors jsonb,
+  source_info       jsonb,
+  created_by        text NOT NULL DEFAULT current_user,
+  created_by_id     uuid,
+  created_at        timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  completed_at      timestamptz,
+  rolled_back_at    timestamptz,
+  error_code        text,
+  error_message     text,
+  relation_schema   text NOT NULL,
+  relation_name     text NOT NULL,
+  spec              jsonb NOT NULL
+);
+CREATE INDEX "import_jobs_by_scope" ON "@schema@"."import_jobs" (target, scope, created_at);
+CREATE INDEX "import_jobs_by_status" ON "@schema@"."import_jobs" (status);
+CREATE INDEX "import_jobs_by_time" ON "@schema@"."import_jobs" (created_at);
+
+-- An audit trail is added to, and moves on by the states of a job; nobody takes from it, its owner neither.
+CREATE FUNCTION "@schema@"."import_jobs_guard"() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $once$
+BEGIN
+  IF TG_OP IN ('DELETE', 'TRUNCATE') THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+      MESSAGE = 'import jobs are never deleted',
+      DETAIL = 'import_jobs is the audit trail of every import.',
+      HINT = 'rollback_import_job(id) undoes an import and keeps its record.';
+  END IF;
+  IF (NEW.id, NEW.target, NEW.scope, NEW.relation_schema, NEW.relation_name, NEW.spec, NEW.source_info,
+      NEW.created_by, NEW.created_by_id, NEW.created_at)
+     IS DISTINCT FROM
+     (OLD.id, OLD.target, OLD.scope, OLD.relation_schema, OLD.relation_name, OLD.spec, OLD.source_info,
+      OLD.created_by, OLD.created_by_id, OLD.created_at)
+     OR (OLD.status IN ('completed', 'failed', 'rolled_back')
+         AND (NEW.rows_expected, NEW.rows_written, NEW.completed_at, NEW.validation_passed, NEW.validation_errors, NEW.error_code, NEW.error_message)
+             IS DISTINCT FROM
+             (OLD.rows_expected, OLD.rows_written, OLD.completed_at, OLD.validation_passed, OLD.validation_errors, OLD.error_code, OLD.error_message))
+     OR (OLD.status IN ('failed', 'rolled_back')
+         AND (NEW.rows_kept, NEW.rolled_back_at) IS DISTINCT FROM (OLD.rows_kept, OLD.rolled_back_at)) THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+      MESSAGE = format('what job %s was recorded with can''t be changed', OLD.id),
+      DETAIL = 'Its identity never changes, and its figures not after it has ended.',
+      HINT = 'Leave the record as it is; verify_import_job(id) compares it with the table.';
+  END IF;
+  IF NEW.status <> OLD.status AND (OLD.status, NEW.status) NOT IN (
+       ('pending', 'validating'), ('pending', 'failed'),
+       ('validating', 'processing'), ('validating', 'failed'),
+       ('processing', 'completed'), ('processing', 'failed'),
+       ('completed', 'rolled_back')) THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+      MESSAGE = format('job %s can''t go from %s to %s', OLD.id, OLD.status, NEW.status),
+      DETAIL = 'A job goes pending, validating, processing, completed, rolled_back; from each of the first three it may fail.',
+      HINT = 'Let the functions of pg_once move it on.';
+  END IF;
+  RETURN NEW;
+END
+$once$;
+CREATE TRIGGER import_jobs_guard BEFORE UPDATE OR DELETE ON "@schema@"."import_jobs"
+  FOR EACH ROW EXECUTE FUNCTION "@schema@"."import_jobs_guard"();
+CREATE TRIGGER import_jobs_guard_truncate BEFORE TRUNCATE ON "@schema@"."import_jobs"
+  FOR EACH STATEMENT EXECUTE FUNCTION "@schema@"."import_jobs_guard"();
+
+-- Who may use the table sees and moves on the jobs of the roles he is a member of, and all jobs of the tables he
+-- owns; a kit may add whom else it shows them to. A job is begun in one's own name and on a table one may write
+-- to. There is no policy for DELETE.
+ALTER TABLE "@schema@"."import_jobs" ENABLE ROW LEVEL SECURITY;
+CREATE POLICY "see_own" ON "@schema@"."import_jobs" FOR SELECT USING (
+  created_by IN (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')));
+CREATE POLICY "move_own_on" ON "@schema@"."import_jobs" FOR UPDATE USING (
+  created_by IN (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')));
+CREATE POLICY "see_as_owner" ON "@schema@"."import_jobs" FOR SELECT USING (
+  EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
+CREATE POLICY "move_on_as_owner" ON "@schema@"."import_jobs" FOR UPDATE USING (
+  EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
+CREATE POLICY "begin_own" ON "@schema@"."import_jobs" FOR INSERT WITH CHECK (
+  created_by = current_user AND status = 'pending'
+  AND EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+              WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.has_table_privilege(c.oid, 'INSERT')));
+
+-- What is known of staging tables. The first is emptied by a crash together with the UNLOGGED staging tables that
+-- it remembers; the second remembers that there was something to forget.
+CREATE UNLOGGED TABLE "@schema@"."staging_checks" (
+  target      text NOT NULL,
+  scope       text,
+  rows        bigint NOT NULL DEFAULT 0,
+  highest     bigint NOT NULL DEFAULT 0,
+  fingerprint bigint NOT NULL DEFAULT 0,
+  checked_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  UNIQUE NULLS NOT DISTINCT (target, scope)
+);
+CREATE TABLE "@schema@"."stagings" (
+  target  text PRIMARY KEY,
+  lost_at timestamptz
+);
+
+COMMENT ON TABLE "@schema@"."import_jobs" IS
+  'The audit trail of pg_once: one row per import, never deleted. Written by pg_once''s functions; a trigger refuses what the states of a job forbid.';
+COMMENT ON COLUMN "@schema@"."import_jobs".scope IS 'The scope''s value as text; NULL where the target has no scope.';
+COMMENT ON COLUMN "@schema@"."import_jobs".rows_kept IS 'Protected rows that a rollback left in place.';
+COMMENT ON COLUMN "@schema@"."import_jobs".created_by_id IS 'The caller''s own id where a JSON web token gives one (request.jwt.claims), as behind Supabase''s auth.uid().';
+COMMENT ON COLUMN "@schema@"."import_jobs".spec IS 'The spec that the job ran with, so that it can be verified and undone whatever becomes of the registry.';
+COMMENT ON FUNCTION "@schema@"."import_jobs_guard"() IS
+  'Trigger of import_jobs: refuses deletion, changes of what was recorded, and state changes that the machine forbids. Raises 55000.';
+COMMENT ON TABLE "@schema@"."staging_checks" IS
+  'Per target and scope: what was staged when duplicates were marked last. The row with a NULL scope vanishes with the staged rows in a crash.';
+COMMENT ON TABLE "@schema@"."stagings" IS
+  'Targets with a staging table, and when a crash was first seen to have emptied it.';

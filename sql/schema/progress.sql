@@ -1,0 +1,27 @@
+-- Progress of the bulk functions, seen from any session while they run. It is kept in the slots that
+-- Postgres has for COPY's progress (a running transaction's rows can't be seen from outside), marked as ours
+-- by "once" in param11. A role sees the backends whose role it is a member of, as in pg_stat_activity.
+CREATE VIEW @extschema@.import_progress AS
+SELECT p.pid,
+       a.usename AS role,
+       pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation,
+       CASE p.param12
+         WHEN 1 THEN 'counting'
+         WHEN 2 THEN 'marking internal duplicates'
+         WHEN 3 THEN 'marking database duplicates'
+         WHEN 4 THEN 'validating'
+         WHEN 5 THEN 'inserting'
+         WHEN 6 THEN 'deleting'
+       END AS phase,
+       p.param13 AS rows_done,
+       p.param14 AS rows_total,
+       a.query_start AS started_at
+FROM pg_catalog.pg_stat_get_progress_info('COPY') AS p
+JOIN pg_catalog.pg_database d ON d.oid = p.datid AND d.datname = pg_catalog.current_database()
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = p.pid
+LEFT JOIN pg_catalog.pg_class c ON c.oid = p.relid
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE p.param11 = 1869505381;
+GRANT SELECT ON @extschema@.import_progress TO PUBLIC;
+COMMENT ON VIEW @extschema@.import_progress IS
+  'Running jobs of this database: process, role, target table, phase, rows done and total of the phase, and since when. Counting, inserting and deleting are one statement each, so that rows_done moves only in the marking of database duplicates and in validation.';

@@ -1,0 +1,111 @@
+//! Rolling back a job: its rows go, and no others; what is protected never does.
+
+use crate::backend;
+use crate::error::{OnceError, Result};
+use crate::jobs::{self, Job};
+use crate::progress::{Phase, Progress};
+use crate::targets::{Scope, Target};
+use crate::{rights, spi};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{JsonB, Uuid};
+use serde_json::json;
+
+/// The rollback is refused: this many rows of the job are protected.
+struct Protected(i64);
+
+enum Stop {
+    Refused(Protected),
+    Error(OnceError),
+}
+
+impl From<OnceError> for Stop {
+    fn from(error: OnceError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Deletes the rows of a completed job from its target and marks the job `rolled_back`.
+///
+/// `p_keep_protected`: false refuses the rollback when a row is protected (claimed, say) and changes
+/// nothing; true deletes the others and keeps those. Gives `{success, job_id, codes_deleted, codes_kept,
+/// original_insert_count, message}`.
+///
+/// # Errors
+/// `22004` for a NULL, `P0002` for an unknown job, `55000` where the job is not `completed` or more rows
+/// carry its id than it wrote, `42501` without DELETE on the target or where row-level security hides rows.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn rollback_import_job(
+    p_job_id: Option<Uuid>,
+    p_keep_protected: default!(Option<bool>, false),
+) -> std::result::Result<JsonB, ErrorReport> {
+    let keep = p_keep_protected.ok_or(OnceError::NullArgument { name: "p_keep_protected".into() })?;
+    let (target, scope) = of(&jobs::load(p_job_id, false)?)?;
+    rights::require(&target.bulk.relation, target.relation_oid, &["SELECT", "DELETE"], |role| {
+        format!("GRANT SELECT, DELETE ON {} TO \"{role}\"; as its owner.", target.bulk.relation)
+    })?;
+    jobs::lock(&target, &scope)?;
+    let job = jobs::load(p_job_id, true)?;
+    if job.status != "completed" {
+        return Err(OnceError::JobState { id: job.id.to_string(), status: job.status }.into());
+    }
+    let written = job.rows_written;
+    let answer = match backend::subtransaction(|| work(&target, &scope, &job, keep)) {
+        Ok(Ok((deleted, kept))) => json!({
+            "success": true,
+            "codes_deleted": deleted,
+            "codes_kept": kept,
+            "message": if kept == 0 { format!("{deleted} codes deleted") }
+                       else { format!("{deleted} codes deleted, {kept} protected codes kept") },
+        }),
+        Ok(Err(Stop::Refused(Protected(rows)))) => json!({
+            "success": false,
+            "codes_deleted": 0,
+            "codes_kept": rows,
+            "message": format!("{rows} of the job's codes are protected ({}): nothing was deleted. \
+                                With p_keep_protected => true the others are deleted.",
+                               target.spec.protect.as_deref().unwrap_or("a trigger keeps them")),
+        }),
+        Ok(Err(Stop::Error(error))) => return Err(error.into()),
+        Err(error) => error.rethrow(),
+    };
+    let mut answer = answer;
+    answer["job_id"] = json!(job.id.to_string());
+    answer["original_insert_count"] = json!(written);
+    Ok(JsonB(answer))
+}
+
+/// The target and scope as the job recorded them, whatever the registry says now.
+pub fn of(job: &Job) -> Result<(Target, Scope)> {
+    let target = Target::of_job(&job.id.to_string(), job.target.clone(), job.relation.clone(), &job.spec)?;
+    let scope = target.scope(job.scope.clone())?;
+    Ok((target, scope))
+}
+
+fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::Result<(i64, i64), Stop> {
+    let args = || [scope.arg(), job.id.into()];
+    let mut progress = Progress::start(target.relation_oid);
+    progress.phase(Phase::Deleting, job.rows_written.unwrap_or(0));
+    let deleted = spi::write(&target.bulk.delete_job(), &args())?;
+    // Counted after the deletion, by a statement of its own: whoever claimed a row meanwhile has won.
+    let left: i64 = spi::fresh_one(&target.bulk.job_rows(), &args(), |row| row.need(1))?;
+    if left > 0 && !keep {
+        return Err(Stop::Refused(Protected(left)));
+    }
+    let (id, found) = (job.id.to_string(), deleted + left);
+    if let Some(written) = job.rows_written {
+        if found > written {
+            return Err(OnceError::ForeignRows { id, found, written }.into());
+        }
+        if found < written && row_security_active(target)? {
+            return Err(OnceError::RowsHidden { id, found, written }.into());
+        }
+    }
+    jobs::rolled_back(job.id, left)?;
+    Ok((deleted, left))
+}
+
+fn row_security_active(target: &Target) -> Result<bool> {
+    spi::fresh_one("SELECT row_security_active($1::oid)", &[target.relation_oid.into()], |row| row.need(1))
+}

@@ -1,0 +1,120 @@
+//! Validating what is about to be written: keys that came into production since, and rows that the
+//! target would not take.
+
+use super::{CHUNK, each_chunk, open, require_known, staging};
+use crate::error::Result;
+use crate::progress::{Phase, Progress};
+use crate::spi;
+use crate::targets::{Scope, Target};
+use once_core::bulk::Rule;
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde_json::{Map, Value, json};
+
+/// How many faulty rows an answer names; the totals count all of them.
+const NAMED: i64 = 100;
+
+/// What validation found.
+pub struct Verdict {
+    pub clean: i64,
+    pub arrived: i64,
+    pub broken: i64,
+    pub errors: Vec<Value>,
+    pub totals: Map<String, Value>,
+}
+
+impl Verdict {
+    /// The totals in words: `code is empty or blank: 2, …`.
+    pub fn summary(&self) -> String {
+        let parts: Vec<String> = self.totals.iter().map(|(reason, count)| format!("{reason}: {count}")).collect();
+        parts.join(", ")
+    }
+}
+
+/// Checks the scope's clean rows, flags those whose key came into production since they were marked,
+/// and names those that the target would not take.
+///
+/// `scope`: as for `mark_duplicates`. Gives `{valid, total_clean_codes, validation_errors, errors: [{row,
+/// column, value, reason}, … at most 100], error_totals: {reason: rows}, new_db_duplicates_found}`.
+///
+/// # Errors
+/// As `mark_duplicates`, and `55000` where rows were staged or removed after the last marking.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn validate_staged(target: Option<String>, scope: Option<String>) -> std::result::Result<JsonB, ErrorReport> {
+    let (target, scope) = open(target, scope, &["SELECT", "UPDATE"], &["SELECT"])?;
+    let staged = require_ready(&target, &scope)?;
+    let verdict = validate(&target, &scope, staged, &mut Progress::start(target.relation_oid))?;
+    Ok(JsonB(json!({
+        "valid": verdict.broken == 0,
+        "total_clean_codes": verdict.clean,
+        "validation_errors": verdict.broken,
+        "errors": verdict.errors,
+        "error_totals": verdict.totals,
+        "new_db_duplicates_found": verdict.arrived,
+    })))
+}
+
+/// That the staged rows are whole, known, and marked since the last of them came.
+pub fn require_ready(target: &Target, scope: &Scope) -> Result<staging::Staged> {
+    staging::require_whole(target, scope)?;
+    let staged = staging::now(target, scope)?;
+    require_known(target, scope, staged.rows)?;
+    staging::require_checked(target, scope, staged)?;
+    Ok(staged)
+}
+
+/// The validation itself, on rows that are `require_ready`.
+pub fn validate(target: &Target, scope: &Scope, staged: staging::Staged, progress: &mut Progress) -> Result<Verdict> {
+    let bulk = &target.bulk;
+    progress.phase(Phase::Validating, staged.rows);
+    let flag_arrived = bulk.flag_arrived();
+    let mut arrived = 0;
+    each_chunk(target, scope, staged.highest, CHUNK, |after, last, rows| {
+        arrived += spi::write(&flag_arrived, &[scope.arg(), after.into(), last.into()])?;
+        progress.advance(rows);
+        Ok(())
+    })?;
+
+    let rules = target.rules()?;
+    let counts = spi::fresh_one(&bulk.count_broken(&rules), &[scope.arg()], |row| row.need::<Vec<i64>>(1))?;
+    let (clean, counts) = counts.split_first().map_or((0, &[][..]), |(clean, counts)| (*clean, counts));
+    let broken: Vec<(&Rule, i64)> = rules.iter().zip(counts.iter().copied()).filter(|(_, rows)| *rows > 0).collect();
+    let mut verdict = Verdict { clean, arrived, broken: 0, errors: Vec::new(), totals: Map::new() };
+    for (rule, rows) in &broken {
+        verdict.broken += rows;
+        verdict.totals.insert(rule.reason.clone(), json!(rows));
+    }
+    if !broken.is_empty() {
+        let rules: Vec<&Rule> = broken.iter().map(|(rule, _)| *rule).collect();
+        verdict.errors = spi::fresh(&bulk.broken_rows(&rules), &[scope.arg(), NAMED.into()], |row| {
+            Ok(json!({
+                "row": row.need::<i64>(1)?,
+                "column": row.need::<String>(2)?,
+                "value": row.get::<String>(3)?,
+                "reason": row.need::<String>(4)?,
+            }))
+        })?;
+    }
+    count_without_scope(target, scope, &mut verdict)?;
+    Ok(verdict)
+}
+
+/// A row without a scope would never be imported, and might have been meant for this one.
+fn count_without_scope(target: &Target, scope: &Scope, verdict: &mut Verdict) -> Result<()> {
+    let (Some(sql), Some(column)) = (target.bulk.without_scope(), &target.spec.scope) else { return Ok(()) };
+    let (rows, numbers) = spi::fresh_one(&sql, &[scope.arg(), NAMED.into()], |row| {
+        Ok((row.need::<i64>(1)?, row.get::<Vec<i64>>(2)?.unwrap_or_default()))
+    })?;
+    if rows == 0 {
+        return Ok(());
+    }
+    let reason = format!("{column} is NULL");
+    verdict.broken += rows;
+    verdict.totals.insert(reason.clone(), json!(rows));
+    let room = usize::try_from(NAMED).unwrap_or(0).saturating_sub(verdict.errors.len());
+    let named = numbers.iter().take(room);
+    verdict.errors.extend(named.map(|row| json!({"row": row, "column": column, "value": null, "reason": reason})));
+    Ok(())
+}

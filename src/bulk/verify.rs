@@ -1,0 +1,47 @@
+//! Verifying a job: does production hold what the job recorded?
+
+use super::rollback;
+use crate::jobs;
+use crate::spi;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{JsonB, Uuid};
+use serde_json::json;
+
+/// Compares the rows that a job recorded with those that carry its id now. Reads only.
+///
+/// Gives `{success, job_id, status, expected_count, actual_count, verified, message}`; `verified` means
+/// that the job is completed and all its rows are there. The message says what differs.
+///
+/// # Errors
+/// `22004` for NULL, `P0002` for an unknown job, `42P01` where its table is gone.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn verify_import_job(p_job_id: Option<Uuid>) -> Result<JsonB, ErrorReport> {
+    let job = jobs::load(p_job_id, false)?;
+    let (target, scope) = rollback::of(&job)?;
+    let (actual, protected) = spi::read_one(&target.bulk.job_rows(), &[scope.arg(), job.id.into()], |row| {
+        Ok((row.need::<i64>(1)?, row.need::<i64>(2)?))
+    })?;
+    let expected = job.rows_written.unwrap_or(0);
+    let message = match (job.status.as_str(), actual - expected) {
+        ("completed", 0) => format!("All {expected} codes are there"),
+        ("completed", more) if more > 0 => format!("{more} rows carry the job's id that it did not write"),
+        ("completed", less) => format!("{} codes are missing: they were deleted after the import", -less),
+        ("rolled_back", _) => format!(
+            "The job was rolled back at {}; {actual} of its codes are left, {protected} of them protected",
+            job.rolled_back_at.as_deref().unwrap_or("an unknown time")
+        ),
+        ("failed", _) if actual == 0 => "The job failed and wrote nothing".into(),
+        (status, _) => format!("The job is {status}; {actual} rows carry its id"),
+    };
+    Ok(JsonB(json!({
+        "success": true,
+        "job_id": job.id.to_string(),
+        "status": job.status,
+        "expected_count": expected,
+        "actual_count": actual,
+        "verified": job.status == "completed" && actual == expected,
+        "message": message,
+    })))
+}

@@ -1,0 +1,277 @@
+//! The one error type. Each variant is one cause, with its SQLSTATE, its values and the next step.
+
+use once_core::ident::Relation;
+use once_core::spec::SpecError;
+use pgrx::pg_sys::errcodes::PgSqlErrorCode::{self, *};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::spi::SpiError;
+
+/// Everything that pg_once refuses or fails at by itself; what Postgres raises passes through as it is.
+#[derive(Debug)]
+pub enum OnceError {
+    NullArgument { name: String },
+    BadChunkSize { given: i64 },
+    UnknownTarget { name: String },
+    UnknownKit { name: String, known: String },
+    UnknownRole { name: String },
+    UnknownSchema { name: String },
+    UnknownScope { target: String, column: String, value: String },
+    UnknownJob { id: String },
+    NoScope { target: String, given: String },
+    BadPrefix { prefix: String },
+    BadSpec { target: String, error: SpecError },
+    BadJobSpec { job: String, error: SpecError },
+    TargetExists { name: String, relation: String, registered: String, given: String },
+    NotATable { relation: Relation },
+    RelationGone { relation: Relation },
+    NotOwner { relation: Relation, role: String },
+    OwnerChanged { target: String, registered_by: String },
+    NoPrivilege { object: String, privilege: String, role: String, hint: String },
+    NotGranted { what: String, role: String },
+    MissingColumns { relation: Relation, columns: String, statement: String },
+    WrongColumn { relation: Relation, column: String, is: String, must: String, statement: String },
+    NoUniqueIndex { relation: Relation, columns: String, statement: String },
+    LongName { name: String },
+    NotCheckedSinceStaging { target: String, scope: String, now: i64, then: Option<i64> },
+    StagingEmptied { target: String, staging: Relation, scope: String },
+    JobState { id: String, status: String },
+    RowsHidden { id: String, found: i64, written: i64 },
+    ForeignRows { id: String, found: i64, written: i64 },
+    Busy { relation: Relation, scope: String, holder: String },
+    UnknownStatus { relation: Relation, statuses: String },
+    Internal(String),
+}
+
+pub type Result<T> = std::result::Result<T, OnceError>;
+
+impl From<SpiError> for OnceError {
+    fn from(error: SpiError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+struct Parts {
+    sqlstate: PgSqlErrorCode,
+    message: String,
+    detail: String,
+    hint: String,
+}
+
+fn parts(
+    sqlstate: PgSqlErrorCode,
+    message: impl Into<String>,
+    detail: impl Into<String>,
+    hint: impl Into<String>,
+) -> Parts {
+    Parts { sqlstate, message: message.into(), detail: detail.into(), hint: hint.into() }
+}
+
+impl OnceError {
+    fn parts(&self) -> Parts {
+        match self {
+            Self::NullArgument { name } => parts(
+                ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                format!("{name} must not be NULL"),
+                format!("The argument {name} is NULL."),
+                format!("Give a value for {name}."),
+            ),
+            Self::BadChunkSize { given } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "the chunk size must be at least 1",
+                format!("It is {given}."),
+                "Leave it out for the default of 100000 rows.",
+            ),
+            Self::UnknownTarget { name } => parts(
+                ERRCODE_UNDEFINED_OBJECT,
+                format!("target \"{name}\" does not exist"),
+                "The view target_list shows the targets there are.",
+                "Register the table with create_target(name, relation, spec), or install a kit with install_kit(kit, schema).",
+            ),
+            Self::UnknownKit { name, known } => parts(
+                ERRCODE_UNDEFINED_OBJECT,
+                format!("kit \"{name}\" does not exist"),
+                format!("The kits are: {known}."),
+                "Name one of them.",
+            ),
+            Self::UnknownRole { name } => parts(
+                ERRCODE_UNDEFINED_OBJECT,
+                format!("role \"{name}\" does not exist"),
+                "The role is taken literally, without quotes of its own.",
+                "Create the role first, or mind its upper and lower case.",
+            ),
+            Self::UnknownSchema { name } => parts(
+                ERRCODE_INVALID_SCHEMA_NAME,
+                format!("schema \"{name}\" does not exist"),
+                "A kit is installed into a schema that is there.",
+                format!("CREATE SCHEMA {};", once_core::ident::quote(name)),
+            ),
+            Self::UnknownScope { target, column, value } => parts(
+                ERRCODE_NO_DATA_FOUND,
+                format!("unknown {column} {value}"),
+                format!(
+                    "Target \"{target}\" has no staged rows, no production rows and no jobs of it that you may see."
+                ),
+                format!("Check the {column}, and stage its rows first."),
+            ),
+            Self::UnknownJob { id } => parts(
+                ERRCODE_NO_DATA_FOUND,
+                format!("import job {id} does not exist"),
+                "No job with this id is in import_jobs, or you may not see it.",
+                "Look the id up in import_jobs.",
+            ),
+            Self::NoScope { target, given } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("target \"{target}\" has no scope"),
+                format!("The scope given is \"{given}\"."),
+                "Pass NULL as the scope of this target.",
+            ),
+            Self::BadPrefix { prefix } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("\"{prefix}\" can't be the prefix of a kit's tables"),
+                "A prefix is at most 24 lower-case letters, digits and underscores, and begins with no digit.",
+                "Take one such as 'shop2_'.",
+            ),
+            Self::BadSpec { target, error } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("invalid spec for target \"{target}\": {error}"),
+                format!("Target \"{target}\", field \"{}\".", error.field),
+                error.remedy.clone(),
+            ),
+            Self::BadJobSpec { job, error } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("the recorded spec of job {job} can't be read: {error}"),
+                format!("Field \"{}\" of import_jobs.spec.", error.field),
+                error.remedy.clone(),
+            ),
+            Self::TargetExists { name, relation, registered, given } => parts(
+                ERRCODE_DUPLICATE_OBJECT,
+                format!("target \"{name}\" exists already, with another relation or spec"),
+                format!("It is {relation} with {registered}; given was {given}."),
+                "Take another name (a kit: another prefix), or drop_target(name) first.",
+            ),
+            Self::NotATable { relation } => parts(
+                ERRCODE_WRONG_OBJECT_TYPE,
+                format!("{relation} is not a table"),
+                "Targets and staging tables are ordinary or partitioned tables.",
+                "Name the table that lies under it.",
+            ),
+            Self::RelationGone { relation } => parts(
+                ERRCODE_UNDEFINED_TABLE,
+                format!("table {relation} does not exist"),
+                "It was registered or recorded under this name.",
+                "Restore or rename the table, or drop_target(name) and register it anew.",
+            ),
+            Self::NotOwner { relation, role } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("must be owner of {relation}"),
+                format!("Role \"{role}\" does not own it."),
+                "Let the owner of the table do this.",
+            ),
+            Self::OwnerChanged { target, registered_by } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("target \"{target}\" is not vouched for by the owner of its tables"),
+                format!("Role \"{registered_by}\" registered it, and does not own both its tables now."),
+                "Let their owner drop_target(name) and create_target(…) again.",
+            ),
+            Self::NoPrivilege { object, privilege, role, hint } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("permission denied for {object}"),
+                format!("Role \"{role}\" lacks {privilege} on it."),
+                hint.clone(),
+            ),
+            Self::NotGranted { what, role } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("could not grant {what} to \"{role}\""),
+                "You neither own it nor hold it with grant option.",
+                "Let its owner call grant_import_access, or grant it to you WITH GRANT OPTION.",
+            ),
+            Self::MissingColumns { relation, columns, statement } => parts(
+                ERRCODE_UNDEFINED_COLUMN,
+                format!("{relation} lacks columns that the target needs"),
+                format!("Missing: {columns}."),
+                statement.clone(),
+            ),
+            Self::WrongColumn { relation, column, is, must, statement } => parts(
+                ERRCODE_DATATYPE_MISMATCH,
+                format!("column \"{column}\" of {relation} {must}"),
+                format!("It is {is}."),
+                statement.clone(),
+            ),
+            Self::NoUniqueIndex { relation, columns, statement } => parts(
+                ERRCODE_INVALID_COLUMN_REFERENCE,
+                format!("no unique index on {relation} backs ({columns})"),
+                "It must be valid, immediate, without a WHERE clause and without expressions, on exactly these columns.",
+                statement.clone(),
+            ),
+            Self::LongName { name } => parts(
+                ERRCODE_NAME_TOO_LONG,
+                format!("\"{name}\" can't be a table's name"),
+                "An identifier has 1 to 63 bytes.",
+                "Take a shorter name.",
+            ),
+            Self::NotCheckedSinceStaging { target, scope, now, then } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("rows of target \"{target}\" were staged or removed after the last duplicate check"),
+                match then {
+                    Some(then) => {
+                        format!("Scope {scope}: {now} rows are staged, {then} were when duplicates were marked last.")
+                    }
+                    None => format!("Scope {scope}: {now} rows are staged, and duplicates were never marked."),
+                },
+                "Mark duplicates again, then go on.",
+            ),
+            Self::StagingEmptied { target, staging, scope } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("a crash of the server has emptied the staging table of target \"{target}\""),
+                format!(
+                    "{staging} is UNLOGGED: what was staged for scope {scope} before the crash is gone, wholly or in part."
+                ),
+                "Clear the staged rows of this scope, then stage all of them again. (ALTER TABLE … SET LOGGED makes staging survive crashes.)",
+            ),
+            Self::JobState { id, status } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("job {id} can't be rolled back: it is {status}"),
+                format!("Its status is {status}; only a completed job can be rolled back."),
+                "verify_import_job(id) shows what the job left.",
+            ),
+            Self::RowsHidden { id, found, written } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("row-level security may hide rows of job {id} from you"),
+                format!("The job wrote {written} rows; you can reach {found} of them."),
+                "Roll it back as a role that sees all rows of its scope.",
+            ),
+            Self::ForeignRows { id, found, written } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("more rows carry job {id} than it wrote"),
+                format!("The job wrote {written} rows; {found} carry its id."),
+                "Find out what wrote the others, and take the job's id off them.",
+            ),
+            Self::Busy { relation, scope, holder } => parts(
+                ERRCODE_LOCK_NOT_AVAILABLE,
+                format!("another job works on {relation} for scope {scope}"),
+                holder.clone(),
+                "Wait for it to end, or raise lock_timeout. The view import_progress shows how far it is.",
+            ),
+            Self::UnknownStatus { relation, statuses } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("{relation} holds jobs in states that pg_once does not know"),
+                format!("Unknown: {statuses}."),
+                "The states are pending, validating, processing, completed, failed and rolled_back. Put these jobs right, then install the kit again.",
+            ),
+            Self::Internal(problem) => parts(
+                ERRCODE_INTERNAL_ERROR,
+                format!("pg_once: {problem}"),
+                "This should not happen.",
+                "Please report it with the statement that you ran.",
+            ),
+        }
+    }
+}
+
+/// What SQL functions return: raised as it is, with its SQLSTATE, DETAIL and HINT.
+impl From<OnceError> for ErrorReport {
+    fn from(error: OnceError) -> Self {
+        let Parts { sqlstate, message, detail, hint } = error.parts();
+        ErrorReport::new(sqlstate, message, "pg_once").set_detail(detail).set_hint(hint)
+    }
+}

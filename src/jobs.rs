@@ -1,0 +1,207 @@
+//! Jobs: one row per import in `import_jobs`, never deleted, and the lock that lets one job at a time
+//! work on a target's scope.
+
+use crate::backend::{self, Jsonb};
+use crate::error::{OnceError, Result};
+use crate::spi::{self, Arg};
+use crate::targets::{Scope, Target};
+use once_core::ident::{Relation, quote};
+use once_core::kit::render;
+use pgrx::Uuid;
+use serde_json::Value;
+
+/// A job as it is recorded.
+pub struct Job {
+    pub id: Uuid,
+    pub target: String,
+    pub scope: Option<String>,
+    pub status: String,
+    pub relation: Relation,
+    pub spec: String,
+    pub rows_written: Option<i64>,
+    pub rolled_back_at: Option<String>,
+}
+
+/// Creates `import_jobs` and the memory of staging in the extension's schema, owned by the caller; does
+/// nothing where they are there.
+pub fn install() -> Result<()> {
+    let jobs = spi::own("import_jobs")?;
+    if crate::targets::oid_of(&jobs)?.is_some() {
+        return Ok(());
+    }
+    // Two sessions may come here at once: the second waits, and finds it done.
+    spi::fresh(
+        "SELECT pg_advisory_xact_lock('pg_namespace'::regclass::int, hashtext($1))",
+        &[jobs.to_string().into()],
+        |_| Ok(()),
+    )?;
+    let creator = "SELECT has_schema_privilege($1, 'CREATE'), current_user::text";
+    let (may, role) = spi::read_one(creator, &[jobs.schema.as_str().into()], |row| {
+        Ok((row.need::<bool>(1)?, row.need::<String>(2)?))
+    })?;
+    if !may {
+        return Err(OnceError::NoPrivilege {
+            object: format!("schema {}", jobs.schema),
+            privilege: "CREATE".into(),
+            hint: format!(
+                "GRANT USAGE, CREATE ON SCHEMA {} TO {}; or let its owner create the first target.",
+                quote(&jobs.schema),
+                quote(&role)
+            ),
+            role,
+        });
+    }
+    let exists = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                  WHERE n.nspname::text = $1 AND c.relname = 'import_jobs')";
+    if spi::fresh_one(exists, &[jobs.schema.as_str().into()], |row| row.need::<bool>(1))? {
+        return Ok(());
+    }
+    spi::script(&render(include_str!("../sql/schema/jobs.sql"), &[("@schema@", &jobs.schema)]))
+}
+
+/// Takes the target's scope for this transaction, waiting for whoever has it.
+///
+/// # Errors
+/// `55P03` with the holder when `lock_timeout` strikes.
+pub fn lock(target: &Target, scope: &Scope) -> Result<()> {
+    let args = || [target.relation_oid.into(), scope.text.as_str().into()];
+    let free =
+        spi::fresh_one("SELECT pg_try_advisory_xact_lock($1::int, hashtext($2))", &args(), |row| row.need::<bool>(1))?;
+    if free {
+        return Ok(());
+    }
+    let waited = backend::subtransaction(|| {
+        spi::fresh("SELECT pg_advisory_xact_lock($1::int, hashtext($2))", &args(), |_| Ok(())).map(drop)
+    });
+    match waited {
+        Ok(result) => result,
+        Err(error) if error.sqlstate == "55P03" => Err(OnceError::Busy {
+            relation: target.bulk.relation.clone(),
+            scope: scope.shown().into(),
+            holder: holder(&args())?,
+        }),
+        Err(error) => error.rethrow(),
+    }
+}
+
+fn holder(args: &[Arg]) -> Result<String> {
+    let holders = spi::fresh(
+        "SELECT format('Process %s of role %s (%s) holds it, in a transaction since %s.', a.pid, a.usename, \
+         coalesce(nullif(a.application_name, ''), 'no application name'), a.xact_start) \
+         FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = $1 \
+         AND l.objid::bigint = (hashtext($2)::bigint & 4294967295) \
+         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        args,
+        |row| row.need::<String>(1),
+    )?;
+    Ok(holders.into_iter().next().unwrap_or_else(|| "Its holder has just let go of it.".into()))
+}
+
+/// Records a new job, `pending`.
+pub fn create(target: &Target, scope: &Scope, source_info: Option<Jsonb>) -> Result<Uuid> {
+    let id = Uuid::from_bytes(uuid::Uuid::now_v7().into_bytes());
+    let spec = serde_json::to_string(&target.spec).map_err(|e| OnceError::Internal(e.to_string()))?;
+    let has_scope = target.spec.scope.is_some();
+    spi::write(
+        &format!(
+            "INSERT INTO {} (id, target, scope, relation_schema, relation_name, spec, source_info, created_by_id) \
+             VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, \
+             substring(coalesce(nullif(current_setting('request.jwt.claim.sub', true), ''), \
+                                substring(current_setting('request.jwt.claims', true) from '\"sub\"\\s*:\\s*\"([^\"]*)\"')) \
+                       from '^[0-9a-fA-F]{{8}}(?:-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}$')::uuid)",
+            spi::own("import_jobs")?
+        ),
+        &[
+            id.into(),
+            target.name.as_str().into(),
+            has_scope.then(|| scope.text.clone()).into(),
+            target.bulk.relation.schema.as_str().into(),
+            target.bulk.relation.name.as_str().into(),
+            spec.as_str().into(),
+            source_info.into(),
+        ],
+    )?;
+    Ok(id)
+}
+
+/// Moves a job on to `validating`, with the number of rows to write.
+pub fn validating(id: Uuid) -> Result<()> {
+    update("status = 'validating'", &[id.into()])
+}
+
+/// Moves a job on to `processing`: the validation passed, `expected` rows are to be written.
+pub fn processing(id: Uuid, expected: i64) -> Result<()> {
+    update("status = 'processing', validation_passed = true, rows_expected = $2", &[id.into(), expected.into()])
+}
+
+/// Ends a job well.
+pub fn completed(id: Uuid, written: i64) -> Result<()> {
+    update("status = 'completed', rows_written = $2, completed_at = clock_timestamp()", &[id.into(), written.into()])
+}
+
+/// Ends a job badly. `expected` is `None` when it did not come as far as a verdict; `errors` are the rows
+/// that did not pass validation, where that was the cause.
+pub fn failed(id: Uuid, code: &str, message: &str, expected: Option<i64>, errors: Option<&Value>) -> Result<()> {
+    let passed = expected.map(|_| errors.is_none());
+    update(
+        "status = 'failed', error_code = $2, error_message = $3, rows_expected = $4, rows_written = 0, \
+         validation_passed = $5, validation_errors = $6::jsonb, completed_at = clock_timestamp()",
+        &[id.into(), code.into(), message.into(), expected.into(), passed.into(), errors.map(Value::to_string).into()],
+    )
+}
+
+/// Records that a completed job was undone, but for `kept` protected rows.
+pub fn rolled_back(id: Uuid, kept: i64) -> Result<()> {
+    update("status = 'rolled_back', rows_kept = $2, rolled_back_at = clock_timestamp()", &[id.into(), kept.into()])
+}
+
+fn update(set: &str, args: &[Arg]) -> Result<()> {
+    let rows = spi::write(&format!("UPDATE {} SET {set} WHERE id = $1", spi::own("import_jobs")?), args)?;
+    if rows == 1 { Ok(()) } else { Err(OnceError::Internal("the job's own row is gone".into())) }
+}
+
+/// Reads a job on the caller's snapshot, or (`for_update`) locked and as it is now.
+///
+/// # Errors
+/// `22004` for NULL, `P0002` where there is none that the caller may see.
+pub fn load(id: Option<Uuid>, for_update: bool) -> Result<Job> {
+    let id = id.ok_or(OnceError::NullArgument { name: "p_job_id".into() })?;
+    let unknown = || OnceError::UnknownJob { id: id.to_string() };
+    let jobs = spi::own("import_jobs")?;
+    if crate::targets::oid_of(&jobs)?.is_none() {
+        return Err(unknown());
+    }
+    let lock = if for_update { " FOR UPDATE" } else { "" };
+    let sql = format!(
+        "SELECT target, scope, status, relation_schema, relation_name, spec::text, rows_written, rolled_back_at::text \
+         FROM {jobs} WHERE id = $1{lock}"
+    );
+    let args = [id.into()];
+    let map = |row: &spi::Row<'_>| {
+        Ok(Job {
+            id,
+            target: row.need(1)?,
+            scope: row.get(2)?,
+            status: row.need(3)?,
+            relation: Relation { schema: row.need(4)?, name: row.need(5)? },
+            spec: row.need(6)?,
+            rows_written: row.get(7)?,
+            rolled_back_at: row.get(8)?,
+        })
+    };
+    let found = if for_update { spi::fresh(&sql, &args, map)? } else { spi::read(&sql, &args, map)? };
+    found.into_iter().next().ok_or_else(unknown)
+}
+
+/// Whether the scope has any job that the caller may see.
+pub fn exist(target: &Target, scope: &Scope) -> Result<bool> {
+    spi::fresh_one(
+        &format!(
+            "SELECT EXISTS (SELECT FROM {} WHERE target = $1 AND coalesce(scope, '') = $2)",
+            spi::own("import_jobs")?
+        ),
+        &[target.name.as_str().into(), scope.text.as_str().into()],
+        |row| row.need(1),
+    )
+}

@@ -1,0 +1,174 @@
+//! Kits: ready-made tables with their registration, as SQL files. What exists already is adopted: its
+//! columns are checked, missing ones added where that is safe, and nothing is dropped or rewritten.
+
+mod adopt;
+
+use crate::error::{OnceError, Result};
+use crate::targets::{self, Target};
+use crate::{jobs, rights, spi};
+use once_core::ident::Relation;
+use once_core::kit::{is_prefix, render};
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde_json::json;
+
+/// A kit: its tables in the order of their creation, then the target on one of them, then what shows
+/// the jobs.
+struct Kit {
+    name: &'static str,
+    tables: &'static [(&'static str, &'static str)],
+    /// The table that is the target, and the name of the target, both after the prefix.
+    target: &'static str,
+    spec: &'static str,
+    staging: &'static str,
+    jobs_view: (&'static str, &'static str),
+    adopt_jobs: &'static str,
+    job_policies: (&'static str, &'static str),
+}
+
+const KITS: [Kit; 1] = [Kit {
+    name: "promo_codes",
+    tables: &[
+        ("merchant_members", include_str!("../sql/kits/promo_codes/merchant_members.sql")),
+        ("codes", include_str!("../sql/kits/promo_codes/codes.sql")),
+        ("codes_check_temp", include_str!("../sql/kits/promo_codes/codes_check_temp.sql")),
+    ],
+    target: "codes",
+    spec: include_str!("../sql/kits/promo_codes/target.json"),
+    staging: "codes_check_temp",
+    jobs_view: ("codes_import_jobs", include_str!("../sql/kits/promo_codes/codes_import_jobs.sql")),
+    adopt_jobs: include_str!("../sql/kits/promo_codes/adopt_jobs.sql"),
+    job_policies: ("codes_members_see", include_str!("../sql/kits/promo_codes/job_policies.sql")),
+}];
+
+/// One installation of a kit: where, and under which names.
+struct Install {
+    kit: &'static Kit,
+    schema: String,
+    prefix: String,
+    jobs: Relation,
+}
+
+impl Install {
+    fn relation(&self, name: &str) -> Relation {
+        Relation { schema: self.schema.clone(), name: format!("{}{name}", self.prefix) }
+    }
+
+    fn render(&self, sql: &str) -> String {
+        self.render_as(sql, &self.prefix)
+    }
+
+    fn render_as(&self, sql: &str, prefix: &str) -> String {
+        render(sql, &[("@schema@", &self.schema), ("@jobs@", &self.jobs.schema), ("@prefix@", prefix)])
+    }
+}
+
+/// Creates a kit's tables in a schema, or adopts those that are there, and registers its target.
+/// Installing it again changes nothing.
+///
+/// `kit`: `promo_codes`. `schema`: an existing schema. `prefix`: begins the names of the tables and of
+/// the target, for a second installation. Gives `{kit, schema, target, created: […], adopted: […]}`.
+///
+/// # Errors
+/// `22004` for a NULL, `42704` for an unknown kit, `3F000` for an unknown schema, `22023` for a prefix
+/// that is no plain word, `42710` where the target's name is taken, `42501` without the right to create or
+/// to alter, and what `create_target` raises of tables that do not fit.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn install_kit(
+    kit: Option<String>,
+    schema: Option<String>,
+    prefix: default!(Option<String>, "''"),
+) -> std::result::Result<JsonB, ErrorReport> {
+    let null = |name: &str| OnceError::NullArgument { name: name.into() };
+    let name = kit.ok_or_else(|| null("kit"))?;
+    let kit = KITS.iter().find(|kit| kit.name == name).ok_or_else(|| OnceError::UnknownKit {
+        known: KITS.iter().map(|kit| kit.name).collect::<Vec<_>>().join(", "),
+        name,
+    })?;
+    let schema = schema.ok_or_else(|| null("schema"))?;
+    let prefix = prefix.ok_or_else(|| null("prefix"))?;
+    if !is_prefix(&prefix) {
+        return Err(OnceError::BadPrefix { prefix }.into());
+    }
+    Ok(JsonB(install(kit, schema, prefix)?))
+}
+
+fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_json::Value> {
+    let exists = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname::text = $1)";
+    if !spi::read_one(exists, &[schema.as_str().into()], |row| row.need::<bool>(1))? {
+        return Err(OnceError::UnknownSchema { name: schema });
+    }
+    let install = Install { kit, schema, prefix, jobs: spi::own("import_jobs")? };
+    let name = format!("{}{}", install.prefix, kit.target);
+    refuse_taken(&install, &name)?;
+    jobs::install()?;
+    // The kit adds policies to import_jobs, which only its owner can.
+    if let Some(oid) = targets::oid_of(&install.jobs)? {
+        rights::require_owner(&install.jobs, oid)?;
+    }
+
+    let (mut created, mut adopted) = (Vec::new(), Vec::new());
+    for (table, sql) in kit.tables {
+        let relation = install.relation(table);
+        match targets::find(&relation)? {
+            Some(table) => adopted.push(adopt::table(&install, &table)?),
+            None => {
+                spi::script(&install.render(sql))?;
+                created.push(relation.to_string());
+            }
+        }
+    }
+    let target = register(&install, &name)?;
+    show_jobs(&install, &target)?;
+    Ok(json!({
+        "kit": kit.name,
+        "schema": install.schema,
+        "target": name,
+        "created": created,
+        "adopted": adopted,
+    }))
+}
+
+/// Before anything is created: the name may be another table's.
+fn refuse_taken(install: &Install, name: &str) -> Result<()> {
+    let relation = install.relation(install.kit.target);
+    match targets::registered_relation(name)? {
+        Some(there) if there != relation => Err(OnceError::TargetExists {
+            name: name.into(),
+            relation: there.to_string(),
+            registered: format!("kit {}", install.kit.name),
+            given: relation.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn register(install: &Install, name: &str) -> Result<Target> {
+    if targets::registered_relation(name)?.is_some() {
+        return Target::named(Some(name.into()));
+    }
+    let relation = install.relation(install.kit.target);
+    let table = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
+    let (target, _) = targets::create(name, table, &install.render(install.kit.spec))?;
+    Ok(target)
+}
+
+/// The view over the jobs, and who may see them. A table of that name is from before pg_once: its jobs
+/// are taken over, and it is kept under another name.
+fn show_jobs(install: &Install, target: &Target) -> Result<()> {
+    let (view, sql) = install.kit.jobs_view;
+    if targets::find(&install.relation(view))?.is_some_and(|there| there.is_table) {
+        adopt::jobs(install, target, view)?;
+    }
+    spi::script(&install.render(sql))?;
+
+    let (policy, sql) = install.kit.job_policies;
+    let exists = spi::fresh_one(
+        "SELECT EXISTS (SELECT FROM pg_policies WHERE schemaname::text = $1 AND tablename = 'import_jobs' AND policyname::text = $2)",
+        &[install.jobs.schema.as_str().into(), format!("{}{policy}", install.prefix).into()],
+        |row| row.need::<bool>(1),
+    )?;
+    if exists { Ok(()) } else { spi::script(&install.render(sql)) }
+}

@@ -1,0 +1,157 @@
+//! Adopting tables that were there before the kit.
+
+use super::Install;
+use crate::backend;
+use crate::error::{OnceError, Result};
+use crate::spi;
+use crate::targets::{self, Table, Target};
+use once_core::ident::{Relation, quote, quote_list};
+
+/// The prefix under which a kit is created once and rolled back, to see what its tables look like.
+const SCRATCH: &str = "once_scratch_";
+
+/// A column of the kit's own table: its name, its type, its default, whether it may be NULL.
+struct Wanted {
+    name: String,
+    sql_type: String,
+    default: Option<String>,
+    identity: bool,
+    not_null: bool,
+}
+
+/// Adds what the table lacks and can be given without touching its rows; gives its name.
+pub fn table(install: &Install, there: &Table) -> Result<String> {
+    let name = there.relation.name.strip_prefix(&install.prefix).unwrap_or(&there.relation.name);
+    let mut added = Vec::new();
+    for wanted in fresh_columns(install, name)? {
+        if there.column(&wanted.name).is_some() || !add(there, &wanted)? {
+            continue;
+        }
+        added.push(wanted.name);
+    }
+    if name == install.kit.staging {
+        add_row_index(there)?;
+    }
+    if !added.is_empty() {
+        spi::notice(
+            format!("{} was adopted, with new columns {}", there.relation, quote_list(&added)),
+            "Its rows, row-level security and indexes are as they were.".into(),
+        );
+    }
+    Ok(there.relation.to_string())
+}
+
+/// The columns that a new installation of the kit would give this table.
+fn fresh_columns(install: &Install, name: &str) -> Result<Vec<Wanted>> {
+    let created = backend::subtransaction(|| -> std::result::Result<(), Result<Vec<Wanted>>> {
+        let look = || {
+            for (_, sql) in install.kit.tables {
+                spi::script(&install.render_as(sql, SCRATCH))?;
+            }
+            columns(&Relation { schema: install.schema.clone(), name: format!("{SCRATCH}{name}") })
+        };
+        Err(look()) // an Err rolls the scratch tables back
+    });
+    match created {
+        Ok(Err(columns)) => columns,
+        Ok(Ok(())) => Err(OnceError::Internal("the scratch tables were kept".into())),
+        Err(error) => error.rethrow(),
+    }
+}
+
+fn columns(relation: &Relation) -> Result<Vec<Wanted>> {
+    spi::fresh(
+        "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid), a.attidentity <> '', a.attnotnull \
+         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+         WHERE n.nspname::text = $1 AND c.relname::text = $2 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        &[relation.schema.as_str().into(), relation.name.as_str().into()],
+        |row| {
+            Ok(Wanted {
+                name: row.need(1)?,
+                sql_type: row.need(2)?,
+                default: row.get(3)?,
+                identity: row.need(4)?,
+                not_null: row.need(5)?,
+            })
+        },
+    )
+}
+
+/// Whether the column was added. An identity would number the rows that are there, and a NOT NULL
+/// column without a default has no value for them; whether the kit can do without is for
+/// `create_target` to say.
+fn add(there: &Table, wanted: &Wanted) -> Result<bool> {
+    if wanted.identity || (wanted.not_null && wanted.default.is_none()) {
+        return Ok(false);
+    }
+    let (relation, column) = (&there.relation, quote(&wanted.name));
+    let add = format!("ALTER TABLE {relation} ADD COLUMN {column} {}", wanted.sql_type);
+    match wanted.default.as_deref() {
+        None => spi::script(&add)?,
+        Some(constant @ ("true" | "false")) => spi::script(&format!("{add} NOT NULL DEFAULT {constant}"))?,
+        // Such as a time of creation: true of rows to come, not of those that are there.
+        Some(default) => {
+            spi::script(&format!("{add}; ALTER TABLE {relation} ALTER COLUMN {column} SET DEFAULT {default}"))?
+        }
+    }
+    Ok(true)
+}
+
+/// Staging is chunked by row_number within a scope, which wants an index; it is the kit's own scratch space.
+fn add_row_index(staging: &Table) -> Result<()> {
+    let columns = ["merchant_id".to_string(), "row_number".to_string()];
+    let complete = columns.iter().all(|name| staging.column(name).is_some());
+    if !complete || targets::unique_index(staging, &columns)?.is_some() {
+        return Ok(());
+    }
+    spi::script(&format!("CREATE UNIQUE INDEX ON {} ({})", staging.relation, quote_list(&columns)))
+}
+
+/// Takes over a table of jobs from before pg_once: its rows become jobs under their own ids, and it is
+/// renamed to `…_before_once`, whole.
+pub fn jobs(install: &Install, target: &Target, name: &str) -> Result<()> {
+    let old = install.relation(name);
+    let states = spi::fresh_one(
+        &format!(
+            "SELECT string_agg(DISTINCT coalesce(j ->> 'status', 'NULL'), ', ') FROM (SELECT to_jsonb(old.*) AS j FROM {old} old) jobs \
+             WHERE coalesce(j ->> 'status', '') NOT IN ('pending', 'validating', 'processing', 'completed', 'failed', 'rolled_back')"
+        ),
+        &[],
+        |row| row.get::<String>(1),
+    )?;
+    if let Some(statuses) = states {
+        return Err(OnceError::UnknownStatus { relation: old, statuses });
+    }
+    let spec = serde_json::to_string(&target.spec).map_err(|e| OnceError::Internal(e.to_string()))?;
+    let relation = &target.bulk.relation;
+    let taken = spi::write(
+        &install.render(install.kit.adopt_jobs),
+        &[target.name.as_str().into(), relation.schema.as_str().into(), relation.name.as_str().into(), spec.into()],
+    )?;
+    release_foreign_keys(&old, relation)?;
+    let kept = format!("{}_before_once", old.name);
+    spi::script(&format!("ALTER TABLE {old} RENAME TO {}", quote(&kept)))?;
+    spi::notice(
+        format!("{taken} jobs of {old} were taken over; the table is kept as {}", quote(&kept)),
+        format!("{old} is a view of import_jobs now, which new jobs go to."),
+    );
+    Ok(())
+}
+
+/// New jobs are no rows of the old table, so a foreign key to it would refuse every import.
+fn release_foreign_keys(old: &Relation, relation: &Relation) -> Result<()> {
+    let keys = spi::fresh(
+        "SELECT c.conname::text FROM pg_constraint c WHERE c.contype = 'f' AND c.conrelid = $1::regclass AND c.confrelid = $2::regclass",
+        &[relation.to_string().into(), old.to_string().into()],
+        |row| row.need::<String>(1),
+    )?;
+    for key in keys {
+        spi::script(&format!("ALTER TABLE {relation} DROP CONSTRAINT {}", quote(&key)))?;
+        spi::notice(
+            format!("foreign key {} of {relation} to {old} was dropped", quote(&key)),
+            "Jobs are in import_jobs now, and are never deleted from it.".into(),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Progress that other sessions can see while a transaction runs: Postgres's own progress slots, shown
+//! by the view `import_progress`. Nothing a running transaction writes to a table could be seen.
+
+use crate::backend;
+use pgrx::pg_sys::Oid;
+use std::ffi::c_int;
+
+/// Marks the report as ours among COPY's: "once" in ASCII. The view looks for it.
+const MARK: i64 = 0x6f6e_6365;
+
+const AT_ROWS_AS_COPY: c_int = 2; // where pg_stat_progress_copy shows tuples_processed
+const AT_MARK: c_int = 10;
+const AT_PHASE: c_int = 11;
+const AT_DONE: c_int = 12;
+const AT_TOTAL: c_int = 13;
+
+/// What is being done; the numbers are the view's.
+#[derive(Clone, Copy)]
+pub enum Phase {
+    Counting = 1,
+    MarkingInternal = 2,
+    MarkingExisting = 3,
+    Validating = 4,
+    Inserting = 5,
+    Deleting = 6,
+}
+
+/// An open progress report, closed when dropped.
+pub struct Progress {
+    done: i64,
+}
+
+impl Progress {
+    /// Opens a report about the production table `relation`.
+    pub fn start(relation: Oid) -> Self {
+        backend::progress_start(relation);
+        backend::progress_set(AT_MARK, MARK);
+        Self { done: 0 }
+    }
+
+    /// Begins a phase of `total` rows.
+    pub fn phase(&mut self, phase: Phase, total: i64) {
+        backend::progress_set(AT_TOTAL, total);
+        self.set_done(0);
+        backend::progress_set(AT_PHASE, phase as i64);
+    }
+
+    /// Says that `rows` more are done.
+    pub fn advance(&mut self, rows: i64) {
+        self.set_done(self.done.saturating_add(rows));
+    }
+
+    fn set_done(&mut self, done: i64) {
+        self.done = done;
+        backend::progress_set(AT_DONE, done);
+        backend::progress_set(AT_ROWS_AS_COPY, done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        // An error's abort closes the report itself; Postgres must not be called while unwinding.
+        if !std::thread::panicking() {
+            backend::progress_end();
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Whether the caller may do what he asks for, said before Postgres would say it without a hint; and
+//! the grants that an importer needs.
+
+use crate::error::{OnceError, Result};
+use crate::spi;
+use crate::targets::Target;
+use once_core::ident::{Relation, quote};
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+/// # Errors
+/// `42501` where the current role lacks one of `privileges` (a comma-separated list) on the table.
+pub fn require(relation: &Relation, oid: Oid, privileges: &[&str], hint: impl Fn(&str) -> String) -> Result<()> {
+    for privilege in privileges {
+        let (held, role) = spi::read_one(
+            "SELECT has_table_privilege($1, $2), current_user::text",
+            &[oid.into(), (*privilege).into()],
+            |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
+        )?;
+        if !held {
+            let hint = hint(&role);
+            return Err(OnceError::NoPrivilege {
+                object: relation.to_string(),
+                privilege: (*privilege).into(),
+                role,
+                hint,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// `42501` where the current role is no owner of the table, nor a member of the role that is.
+pub fn require_owner(relation: &Relation, oid: Oid) -> Result<()> {
+    let (owner, role) = spi::read_one(
+        "SELECT pg_has_role(c.relowner, 'USAGE'), current_user::text FROM pg_class c WHERE c.oid = $1",
+        &[oid.into()],
+        |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
+    )?;
+    if owner { Ok(()) } else { Err(OnceError::NotOwner { relation: relation.clone(), role }) }
+}
+
+/// Grants `role` what importing into `target` takes, and nothing more: to fill, flag and clear the
+/// staging table, to insert into production and delete from it (a rollback; row-level security and the
+/// protect column still bound which rows), and to keep its jobs. Not UPDATE or TRUNCATE of production.
+///
+/// # Errors
+/// `22004` for a NULL, `42704` for an unknown target or role, `42501` where the caller can't grant it.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn grant_import_access(
+    target: Option<String>,
+    role: Option<String>,
+) -> std::result::Result<(), pg_sys::panic::ErrorReport> {
+    Ok(grant(Target::named(target)?, role.ok_or(OnceError::NullArgument { name: "role".into() })?)?)
+}
+
+fn grant(target: Target, role: String) -> Result<()> {
+    let known: bool = spi::read_one(
+        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname::text = $1)",
+        &[role.as_str().into()],
+        |row| row.need(1),
+    )?;
+    if !known {
+        return Err(OnceError::UnknownRole { name: role });
+    }
+    let mut schemas = vec![spi::own("")?.schema, target.bulk.relation.schema.clone()];
+    schemas.dedup();
+    for schema in schemas {
+        grant_one(
+            "USAGE",
+            &format!("SCHEMA {}", quote(&schema)),
+            &role,
+            "SELECT has_schema_privilege($2::name, $1, 'USAGE')",
+            &schema,
+        )?;
+    }
+    let tables = [
+        (target.bulk.staging.clone(), "SELECT, INSERT, UPDATE, DELETE"),
+        (target.bulk.relation.clone(), "SELECT, INSERT, DELETE"),
+        (spi::own("import_jobs")?, "SELECT, INSERT, UPDATE"),
+        (spi::own("staging_checks")?, "SELECT, INSERT, UPDATE, DELETE"),
+        (spi::own("stagings")?, "SELECT, UPDATE"),
+    ];
+    for (table, privileges) in tables {
+        for privilege in privileges.split(", ") {
+            let check = format!("SELECT has_table_privilege($2::name, $1, '{privilege}')");
+            grant_one(privilege, &format!("TABLE {table}"), &role, &check, &table.to_string())?;
+        }
+    }
+    for sequence in owned_sequences(&target)? {
+        let check = "SELECT has_sequence_privilege($2::name, $1, 'USAGE')";
+        grant_one("USAGE", &format!("SEQUENCE {sequence}"), &role, check, &sequence.to_string())?;
+    }
+    Ok(())
+}
+
+/// Without the right to grant, GRANT only warns; so the outcome is looked up.
+fn grant_one(privilege: &str, object: &str, role: &str, check: &str, name: &str) -> Result<()> {
+    let granted = || spi::fresh_one(check, &[name.into(), role.into()], |row| row.need::<bool>(1));
+    if granted()? {
+        return Ok(());
+    }
+    spi::script(&format!("GRANT {privilege} ON {object} TO {}", quote(role)))?;
+    if granted()? {
+        return Ok(());
+    }
+    Err(OnceError::NotGranted { what: format!("{privilege} on {object}"), role: role.into() })
+}
+
+/// Sequences that fill columns by a default (an identity column needs no grant).
+fn owned_sequences(target: &Target) -> Result<Vec<Relation>> {
+    spi::read(
+        "SELECT n.nspname::text, c.relname::text FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' \
+         JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a' \
+         AND d.refobjid IN ($1, $2)",
+        &[target.relation_oid.into(), target.staging_oid.into()],
+        |row| Ok(Relation { schema: row.need(1)?, name: row.need(2)? }),
+    )
+}

@@ -1,0 +1,175 @@
+//! What the catalog says of a table: its columns, the index behind a key, its constraints.
+
+use crate::error::Result;
+use crate::spi;
+use once_core::bulk::{KeyColumn, Rule};
+use once_core::ident::{Relation, quote};
+use pgrx::pg_sys::Oid;
+
+/// A table of a user's.
+pub struct Table {
+    pub relation: Relation,
+    pub oid: Oid,
+    pub unlogged: bool,
+    pub columns: Vec<Column>,
+    pub is_table: bool,
+}
+
+/// A column of a table.
+#[derive(Clone)]
+pub struct Column {
+    pub name: String,
+    /// The type as DDL writes it, qualified, with its modifier.
+    pub sql_type: String,
+    /// The type without its modifier, as a CAST takes it.
+    pub plain_type: String,
+    /// The collation, qualified, where it is not the type's own.
+    pub collation: Option<String>,
+    pub not_null: bool,
+    /// Whether a default, an identity or a generation expression fills it.
+    pub filled_by_itself: bool,
+    pub is_text: bool,
+}
+
+impl Table {
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+}
+
+/// The OID of a table, view or other relation of this name.
+pub fn oid_of(relation: &Relation) -> Result<Option<Oid>> {
+    let found = spi::read(
+        "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname::text = $1 AND c.relname::text = $2",
+        &[relation.schema.as_str().into(), relation.name.as_str().into()],
+        |row| row.need(1),
+    )?;
+    Ok(found.into_iter().next())
+}
+
+/// The table of this name, if there is one.
+pub fn find(relation: &Relation) -> Result<Option<Table>> {
+    match oid_of(relation)? {
+        Some(oid) => describe(oid).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The table with this OID.
+pub fn describe(oid: Oid) -> Result<Table> {
+    let (relation, kind, persistence) = spi::read_one(
+        "SELECT n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1",
+        &[oid.into()],
+        |row| {
+            let relation = Relation { schema: row.need(1)?, name: row.need(2)? };
+            Ok((relation, row.need::<String>(3)?, row.need::<String>(4)?))
+        },
+    )?;
+    Ok(Table {
+        relation,
+        oid,
+        unlogged: persistence == "u",
+        is_table: kind == "r" || kind == "p",
+        columns: columns(oid)?,
+    })
+}
+
+/// The columns of a relation, in order.
+pub fn columns(oid: Oid) -> Result<Vec<Column>> {
+    spi::read(
+        "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, -1), \
+         CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END, \
+         a.attnotnull, a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', t.typcategory = 'S' \
+         FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+         LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
+         WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        &[oid.into()],
+        |row| {
+            Ok(Column {
+                name: row.need(1)?,
+                sql_type: row.need(2)?,
+                plain_type: row.need(3)?,
+                collation: row.get(4)?,
+                not_null: row.need(5)?,
+                filled_by_itself: row.need(6)?,
+                is_text: row.need(7)?,
+            })
+        },
+    )
+}
+
+/// How the unique index on exactly these columns (in any order) compares each of them; `None` where no
+/// index can be an arbiter for them.
+pub fn unique_index(table: &Table, names: &[String]) -> Result<Option<Vec<KeyColumn>>> {
+    let index = spi::read(
+        "SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate \
+         AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = cardinality($2) \
+         AND (SELECT count(DISTINCT a.attname) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname::text = ANY ($2) \
+              AND a.attnum = ANY ((string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts])) = cardinality($2) \
+         ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1",
+        &[table.oid.into(), names.to_vec().into()],
+        |row| row.need::<Oid>(1),
+    )?;
+    let Some(index) = index.first() else { return Ok(None) };
+    let columns = spi::read(
+        "SELECT a.attname::text, \
+         CASE WHEN oc.opcintype <> a.atttypid AND t.typtype <> 'p' THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname) END, \
+         quote_ident(cn.nspname) || '.' || quote_ident(co.collname), \
+         quote_ident(opn.nspname) || '.' || op.oprname \
+         FROM pg_index i CROSS JOIN LATERAL generate_series(0, i.indnkeyatts - 1) k \
+         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] \
+         JOIN pg_opclass oc ON oc.oid = i.indclass[k] \
+         JOIN pg_type t ON t.oid = oc.opcintype JOIN pg_namespace tn ON tn.oid = t.typnamespace \
+         JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amoplefttype = oc.opcintype \
+              AND ao.amoprighttype = oc.opcintype AND ao.amopstrategy = 3 \
+         JOIN pg_operator op ON op.oid = ao.amopopr JOIN pg_namespace opn ON opn.oid = op.oprnamespace \
+         LEFT JOIN pg_collation co ON co.oid = i.indcollation[k] LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
+         WHERE i.indexrelid = $1 ORDER BY k",
+        &[(*index).into()],
+        |row| Ok(KeyColumn { name: row.need(1)?, cast: row.get(2)?, collation: row.get(3)?, equals: row.need(4)? }),
+    )?;
+    Ok(Some(columns))
+}
+
+/// The columns of the primary key, in its order; none where there is no primary key.
+pub fn primary_key(table: &Table) -> Result<Vec<String>> {
+    spi::read(
+        "SELECT a.attname::text FROM pg_index i CROSS JOIN LATERAL generate_series(0, i.indnkeyatts - 1) k \
+         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] \
+         WHERE i.indrelid = $1 AND i.indisprimary ORDER BY k",
+        &[table.oid.into()],
+        |row| row.need(1),
+    )
+}
+
+/// Whether an index begins with this column.
+pub fn has_index_on(table: &Table, column: &str) -> Result<bool> {
+    spi::read_one(
+        "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
+         WHERE i.indrelid = $1 AND i.indisvalid AND a.attname::text = $2)",
+        &[table.oid.into(), column.into()],
+        |row| row.need(1),
+    )
+}
+
+/// The table's CHECK constraints as rules for a row `s`: their expressions name columns bare, which
+/// in a statement over staging alone are the staged ones.
+pub fn check_constraints(table: &Table) -> Result<Vec<Rule>> {
+    spi::read(
+        "SELECT c.conname::text, pg_get_expr(c.conbin, c.conrelid), \
+         (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)) \
+         FROM pg_constraint c WHERE c.conrelid = $1 AND c.contype = 'c' AND cardinality(c.conkey) > 0 AND NOT (0::int2 = ANY (c.conkey)) \
+         ORDER BY c.conname",
+        &[table.oid.into()],
+        |row| {
+            let (name, expression): (String, String) = (row.need(1)?, row.need(2)?);
+            Ok(Rule {
+                reason: format!("violates check constraint {}", quote(&name)),
+                columns: row.need(3)?,
+                broken: format!("(({expression}) IS FALSE)"),
+            })
+        },
+    )
+}

@@ -1,0 +1,181 @@
+//! The registry `targets`: who may be written to is declared here, by the owner of the table.
+
+use super::catalog::{self, Table};
+use super::{Target, copied_columns, require_columns, staging_of};
+use crate::backend::Jsonb;
+use crate::error::{OnceError, Result};
+use crate::{jobs, rights, spi};
+use once_core::ident::{Relation, quote, quote_list};
+use once_core::spec::Spec;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{JsonB, PgRelation};
+use serde_json::json;
+
+/// Registers a table as a target, and creates its staging table beside it where there is none.
+/// Registering it again with the same spec changes nothing.
+///
+/// `name`: what functions call it. `relation`: the table. `spec`: see the docs for its fields.
+/// Gives `{target, relation, staging, created}`.
+///
+/// # Errors
+/// `22004` for a NULL; `22023` for a spec that is wrong in itself; `42703`, `42804`, `42P10` where the
+/// table lacks a column, a type or the unique index; `42710` where the name is taken; `42501` for anyone
+/// but the owner of the table.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn create_target(
+    name: Option<String>,
+    relation: Option<PgRelation>,
+    spec: Option<Jsonb>,
+) -> std::result::Result<JsonB, ErrorReport> {
+    let null = |name: &str| OnceError::NullArgument { name: name.into() };
+    let name = name.ok_or_else(|| null("name"))?;
+    let oid = relation.ok_or_else(|| null("relation"))?.oid();
+    let spec =
+        spi::read_one("SELECT $1::text", &[spec.ok_or_else(|| null("spec"))?.into()], |row| row.need::<String>(1))?;
+    let table = catalog::describe(oid)?;
+    let (target, created) = create(&name, table, &spec)?;
+    Ok(JsonB(json!({
+        "target": target.name,
+        "relation": target.bulk.relation.to_string(),
+        "staging": target.bulk.staging.to_string(),
+        "created": created,
+    })))
+}
+
+/// Forgets a target. Its table, its staging table and its jobs stay, and the jobs can still be verified
+/// and rolled back.
+///
+/// # Errors
+/// `22004` for NULL, `42704` where there is none, `42501` for anyone but the owner of the table.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn drop_target(name: Option<String>) -> std::result::Result<(), ErrorReport> {
+    let name = name.ok_or(OnceError::NullArgument { name: "name".into() })?;
+    lookup(&name)?;
+    let registry = spi::own("targets").map_err(ErrorReport::from)?;
+    spi::write(&format!("DELETE FROM {registry} WHERE name = $1"), &[name.into()])?;
+    Ok(())
+}
+
+/// Registers `table` under `name`; whether that was new. See `create_target`.
+pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
+    let spec = Spec::parse(spec).map_err(|error| OnceError::BadSpec { target: name.into(), error })?;
+    if !table.is_table {
+        return Err(OnceError::NotATable { relation: table.relation });
+    }
+    rights::require_owner(&table.relation, table.oid)?;
+    require_columns(&table, &spec)?;
+    jobs::install()?;
+
+    let staging_name = staging_of(&table.relation, &spec)?;
+    let staging = match catalog::find(&staging_name)? {
+        Some(staging) => staging,
+        None => create_staging(&staging_name, &table, &spec)?,
+    };
+    rights::require_owner(&staging.relation, staging.oid)?;
+    let (relation, job_indexed) = (table.relation.clone(), catalog::has_index_on(&table, &spec.job_column)?);
+    let target = Target::fit(name.into(), table, Some(staging), spec)?;
+    let created = register(&target)?;
+    if created && !job_indexed {
+        let column = quote(&target.spec.job_column);
+        spi::notice(
+            format!(
+                "no index of {relation} begins with {column}: verifying and rolling back will read the whole table"
+            ),
+            format!("CREATE INDEX CONCURRENTLY ON {relation} ({column});"),
+        );
+    }
+    crate::bulk::staging::plant(&target)?;
+    Ok((target, created))
+}
+
+/// Whether the registration is new; one that says the same is left as it is.
+fn register(target: &Target) -> Result<bool> {
+    let relation = &target.bulk.relation;
+    let spec = serde_json::to_string(&target.spec).map_err(|e| OnceError::Internal(e.to_string()))?;
+    let inserted = spi::write(
+        &format!(
+            "INSERT INTO {} (name, schema_name, table_name, staging_name, spec) VALUES ($1, $2, $3, $4, $5::jsonb) ON CONFLICT (name) DO NOTHING",
+            spi::own("targets")?
+        ),
+        &[
+            target.name.as_str().into(),
+            relation.schema.as_str().into(),
+            relation.name.as_str().into(),
+            target.bulk.staging.name.as_str().into(),
+            spec.as_str().into(),
+        ],
+    )?;
+    if inserted == 1 {
+        return Ok(true);
+    }
+    let (there, registered) = lookup(&target.name)?;
+    if there == *relation && registered == target.spec {
+        return Ok(false);
+    }
+    let registered = serde_json::to_string(&registered).map_err(|e| OnceError::Internal(e.to_string()))?;
+    Err(OnceError::TargetExists {
+        name: target.name.clone(),
+        relation: there.to_string(),
+        registered,
+        given: format!("{relation} with {spec}"),
+    })
+}
+
+/// The staging table: the copied columns with the target's types and collations, the flags, and a number
+/// that the database assigns.
+fn create_staging(staging: &Relation, production: &Table, spec: &Spec) -> Result<Table> {
+    let copied = copied_columns(production, None, spec)?;
+    let mut lines: Vec<String> = Vec::new();
+    for name in spec.scope.iter().chain(&spec.key).chain(&copied) {
+        let Some(column) = production.column(name) else { continue };
+        let collate = column.collation.as_ref().map(|c| format!(" COLLATE {c}")).unwrap_or_default();
+        lines.push(format!("{} {}{collate}", quote(name), column.sql_type));
+    }
+    let mut numbered: Vec<&str> = spec.scope.iter().map(String::as_str).collect();
+    numbered.push("row_number");
+    lines.push("row_number bigint GENERATED BY DEFAULT AS IDENTITY".into());
+    lines.push("internal_dup boolean NOT NULL DEFAULT false".into());
+    lines.push("existing_dup boolean NOT NULL DEFAULT false".into());
+    lines.push(format!("UNIQUE ({})", quote_list(&numbered)));
+    spi::script(&format!("CREATE UNLOGGED TABLE {staging} ({})", lines.join(", ")))?;
+    catalog::find(staging)?.ok_or_else(|| OnceError::RelationGone { relation: staging.clone() })
+}
+
+/// The relation and the spec registered under `name`.
+pub fn lookup(name: &str) -> Result<(Relation, Spec)> {
+    let rows = spi::fresh(
+        &format!("SELECT schema_name, table_name, spec::text FROM {} WHERE name = $1", spi::own("targets")?),
+        &[name.into()],
+        |row| Ok((Relation { schema: row.need(1)?, name: row.need(2)? }, row.need::<String>(3)?)),
+    )?;
+    let (relation, spec) = rows.into_iter().next().ok_or_else(|| OnceError::UnknownTarget { name: name.into() })?;
+    let spec = Spec::parse(&spec).map_err(|error| OnceError::BadSpec { target: name.into(), error })?;
+    Ok((relation, spec))
+}
+
+/// The relation registered under `name`, if any.
+pub fn registered_relation(name: &str) -> Result<Option<Relation>> {
+    match lookup(name) {
+        Ok((relation, _)) => Ok(Some(relation)),
+        Err(OnceError::UnknownTarget { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The registry row is only as good as whoever wrote it: he must own both tables today, or else a table
+/// that was dropped and made anew by another could be written to by the former owner's spec.
+pub fn require_vouched(name: &str, production: &Table, staging: &Table) -> Result<()> {
+    let (vouched, registered_by) = spi::read_one(
+        &format!(
+            "SELECT coalesce((SELECT bool_and(pg_has_role(r.oid, c.relowner, 'USAGE')) FROM pg_roles r, pg_class c \
+             WHERE r.rolname::text = t.registered_by AND c.oid IN ($2, $3)), false), t.registered_by FROM {} t WHERE t.name = $1",
+            spi::own("targets")?
+        ),
+        &[name.into(), production.oid.into(), staging.oid.into()],
+        |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
+    )?;
+    if vouched { Ok(()) } else { Err(OnceError::OwnerChanged { target: name.into(), registered_by }) }
+}
