@@ -1,1 +1,4 @@
-//! In-backend tests: one file a behaviour.
+//! In-backend tests: what can't be reached by SQL alone. One file a behaviour.
+
+mod snapshots;
+mod subtransaction;

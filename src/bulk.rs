@@ -12,6 +12,7 @@ mod verify;
 use crate::error::{OnceError, Result};
 use crate::targets::{Scope, Target};
 use crate::{jobs, rights, spi};
+use staging::Staged;
 
 /// Rows that one statement of marking and validating works on.
 const CHUNK: i64 = 100_000;
@@ -64,16 +65,17 @@ fn require_known(target: &Target, scope: &Scope, staged: i64) -> Result<()> {
 fn each_chunk(
     target: &Target,
     scope: &Scope,
-    highest: i64,
+    staged: Staged,
     size: i64,
     mut work: impl FnMut(i64, i64, i64) -> Result<()>,
 ) -> Result<i64> {
     let next = target.bulk.next_chunk();
-    let (mut after, mut chunks) = (i64::MIN, 0);
+    let (mut after, mut chunks) = (staged.lowest.saturating_sub(1), 0);
     loop {
-        let (last, rows) = spi::fresh_one(&next, &[scope.arg(), after.into(), highest.into(), size.into()], |row| {
-            Ok((row.get::<i64>(1)?, row.need::<i64>(2)?))
-        })?;
+        let (last, rows) =
+            spi::fresh_one(&next, &[scope.arg(), after.into(), staged.content.highest.into(), size.into()], |row| {
+                Ok((row.get::<i64>(1)?, row.need::<i64>(2)?))
+            })?;
         let Some(last) = last else { return Ok(chunks) };
         work(after, last, rows)?;
         after = last;

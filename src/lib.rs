@@ -20,7 +20,12 @@ mod backend_tests;
 
 extension_sql_file!("../sql/schema/registry.sql", name = "registry", bootstrap);
 extension_sql_file!("../sql/schema/progress.sql", name = "progress");
-extension_sql_file!("../sql/schema/reports.sql", name = "reports", finalize);
+extension_sql_file!(
+    "../sql/schema/reports.sql",
+    name = "reports",
+    requires = [mark_duplicates, validate_staged, insert_clean, clear_staging, duplicate_report_query]
+);
+extension_sql_file!("../sql/schema/comments.sql", name = "comments", finalize);
 
 /// What `cargo pgrx test` asks of the crate under test.
 #[cfg(test)]

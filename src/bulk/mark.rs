@@ -37,24 +37,24 @@ fn mark_duplicates(
 
     progress.phase(Phase::Counting, 0);
     let staged = staging::now(&target, &scope)?;
-    require_known(&target, &scope, staged.rows)?;
+    require_known(&target, &scope, staged.content.rows)?;
 
-    progress.phase(Phase::MarkingInternal, staged.rows);
+    progress.phase(Phase::MarkingInternal, staged.content.rows);
     if staged.internal > 0 {
         spi::write(&bulk.unflag_internal(), &[scope.arg()])?;
     }
     spi::write(&bulk.flag_internal(), &[scope.arg()])?;
 
-    progress.phase(Phase::MarkingExisting, staged.rows);
+    progress.phase(Phase::MarkingExisting, staged.content.rows);
     let mark_existing = bulk.mark_existing();
-    let chunks = each_chunk(&target, &scope, staged.highest, size, |after, last, rows| {
+    let chunks = each_chunk(&target, &scope, staged, size, |after, last, rows| {
         spi::write(&mark_existing, &[scope.arg(), after.into(), last.into()])?;
         progress.advance(rows);
         Ok(())
     })?;
-    staging::checked(&target, &scope, staged)?;
+    staging::checked(&target, &scope, staged.content)?;
 
-    progress.phase(Phase::Counting, staged.rows);
+    progress.phase(Phase::Counting, staged.content.rows);
     let (total, internal, existing, both) = spi::fresh_one(&bulk.figures(), &[scope.arg()], |row| {
         Ok((row.need::<i64>(1)?, row.need::<i64>(2)?, row.need::<i64>(3)?, row.need::<i64>(4)?))
     })?;

@@ -12,19 +12,27 @@ use crate::spi;
 use crate::targets::{Scope, Target};
 
 /// What is staged of a scope: enough to tell whether any row came or went.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Staged {
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Content {
     pub rows: i64,
     pub highest: i64,
     fingerprint: i64,
-    /// Rows flagged as internal duplicates; no part of the fingerprint.
+}
+
+/// What is staged of a scope now.
+#[derive(Clone, Copy)]
+pub struct Staged {
+    pub content: Content,
+    pub lowest: i64,
+    /// Rows flagged as internal duplicates.
     pub internal: i64,
 }
 
 /// Looks at what is staged now.
 pub fn now(target: &Target, scope: &Scope) -> Result<Staged> {
     spi::fresh_one(&target.bulk.staged_now(), &[scope.arg()], |row| {
-        Ok(Staged { rows: row.need(1)?, highest: row.need(2)?, fingerprint: row.need(3)?, internal: row.need(4)? })
+        let content = Content { rows: row.need(1)?, highest: row.need(2)?, fingerprint: row.need(3)? };
+        Ok(Staged { content, lowest: row.need(4)?, internal: row.need(5)? })
     })
 }
 
@@ -75,8 +83,8 @@ pub fn require_whole(target: &Target, scope: &Scope) -> Result<()> {
     Ok(())
 }
 
-/// Remembers that the duplicates of `staged` have been marked.
-pub fn checked(target: &Target, scope: &Scope, staged: Staged) -> Result<()> {
+/// Remembers that the duplicates among `content` have been marked.
+pub fn checked(target: &Target, scope: &Scope, content: Content) -> Result<()> {
     spi::write(
         &format!(
             "INSERT INTO {} AS c (target, scope, rows, highest, fingerprint) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (target, scope) \
@@ -86,9 +94,9 @@ pub fn checked(target: &Target, scope: &Scope, staged: Staged) -> Result<()> {
         &[
             target.name.as_str().into(),
             scope.text.as_str().into(),
-            staged.rows.into(),
-            staged.highest.into(),
-            staged.fingerprint.into(),
+            content.rows.into(),
+            content.highest.into(),
+            content.fingerprint.into(),
         ],
     )?;
     Ok(())
@@ -96,35 +104,28 @@ pub fn checked(target: &Target, scope: &Scope, staged: Staged) -> Result<()> {
 
 /// # Errors
 /// `55000` where what is staged is not what was marked last.
-pub fn require_checked(target: &Target, scope: &Scope, staged: Staged) -> Result<()> {
+pub fn require_checked(target: &Target, scope: &Scope, content: Content) -> Result<()> {
     let then = spi::fresh(
         &format!(
             "SELECT rows, highest, fingerprint FROM {} WHERE target = $1 AND scope = $2",
             spi::own("staging_checks")?
         ),
         &[target.name.as_str().into(), scope.text.as_str().into()],
-        |row| {
-            Ok(Staged {
-                rows: row.need(1)?,
-                highest: row.need(2)?,
-                fingerprint: row.need(3)?,
-                internal: staged.internal,
-            })
-        },
+        |row| Ok(Content { rows: row.need(1)?, highest: row.need(2)?, fingerprint: row.need(3)? }),
     )?;
     match then.first() {
-        Some(then) if *then == staged => Ok(()),
-        None if staged.rows == 0 => Ok(()),
+        Some(then) if *then == content => Ok(()),
+        None if content.rows == 0 => Ok(()),
         then => Err(OnceError::NotCheckedSinceStaging {
             target: target.name.clone(),
             scope: scope.shown().into(),
-            now: staged.rows,
+            now: content.rows,
             then: then.map(|s| s.rows),
         }),
     }
 }
 
-/// Remembers that the scope was cleared: what `left` is there still (rows that came meanwhile) is unmarked.
+/// Remembers that the scope was cleared: rows that came meanwhile count as not marked.
 pub fn cleared(target: &Target, scope: &Scope) -> Result<()> {
     if target.staging_unlogged && remember_witness(target)? {
         spi::write(
@@ -132,5 +133,5 @@ pub fn cleared(target: &Target, scope: &Scope) -> Result<()> {
             &[target.name.as_str().into()],
         )?;
     }
-    checked(target, scope, Staged { rows: 0, highest: 0, fingerprint: 0, internal: 0 })
+    checked(target, scope, Content::default())
 }

@@ -60,18 +60,18 @@ fn validate_staged(target: Option<String>, scope: Option<String>) -> std::result
 pub fn require_ready(target: &Target, scope: &Scope) -> Result<staging::Staged> {
     staging::require_whole(target, scope)?;
     let staged = staging::now(target, scope)?;
-    require_known(target, scope, staged.rows)?;
-    staging::require_checked(target, scope, staged)?;
+    require_known(target, scope, staged.content.rows)?;
+    staging::require_checked(target, scope, staged.content)?;
     Ok(staged)
 }
 
 /// The validation itself, on rows that are `require_ready`.
 pub fn validate(target: &Target, scope: &Scope, staged: staging::Staged, progress: &mut Progress) -> Result<Verdict> {
     let bulk = &target.bulk;
-    progress.phase(Phase::Validating, staged.rows);
+    progress.phase(Phase::Validating, staged.content.rows);
     let flag_arrived = bulk.flag_arrived();
     let mut arrived = 0;
-    each_chunk(target, scope, staged.highest, CHUNK, |after, last, rows| {
+    each_chunk(target, scope, staged, CHUNK, |after, last, rows| {
         arrived += spi::write(&flag_arrived, &[scope.arg(), after.into(), last.into()])?;
         progress.advance(rows);
         Ok(())

@@ -129,11 +129,12 @@ impl Bulk {
     }
 
     /// How many rows are staged, their highest number, a fingerprint of all their numbers (a row that
-    /// committed late may leave count and highest as they were), and how many are flagged internal.
+    /// committed late may leave count and highest as they were), their lowest number, and how many are
+    /// flagged internal.
     pub fn staged_now(&self) -> String {
         format!(
             "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(s.row_number), 0), \
-             coalesce(pg_catalog.bit_xor(pg_catalog.hashint8extended(s.row_number, 0)), 0), \
+             coalesce(pg_catalog.bit_xor(pg_catalog.hashint8extended(s.row_number, 0)), 0), coalesce(pg_catalog.min(s.row_number), 0), \
              pg_catalog.count(*) FILTER (WHERE s.internal_dup) FROM {} s WHERE {}",
             self.staging,
             self.scope_is("s")

@@ -1,0 +1,40 @@
+-- What every public function takes, gives and raises. All are SECURITY INVOKER: EXECUTE alone gives nobody
+-- anything, the caller's rights on the tables decide. So EXECUTE stays with PUBLIC; what can destroy is kept from
+-- PUBLIC on the tables themselves.
+
+COMMENT ON FUNCTION @extschema@.create_target(text, regclass, jsonb) IS
+'Registers a table as a target under a name, and creates its UNLOGGED staging table beside it where there is none. spec: {"key": [columns], "scope": column, "staging": table, "job_column": uuid column, "protect": boolean column, "columns": [copied], "required": [not blank]}; only key is needed. Gives {target, relation, staging, created}; the same again changes nothing. Raises 22004 (a NULL), 22023 (spec), 42703, 42804, 42P10 (table lacks a column, a type, the unique index), 42710 (name taken), 42501 (not the owner).';
+COMMENT ON FUNCTION @extschema@.drop_target(text) IS
+'Forgets a target; its tables and jobs stay, and the jobs can still be verified and rolled back. Raises 22004, 42704 (unknown), 42501 (not the owner).';
+COMMENT ON FUNCTION @extschema@.install_kit(text, text, text) IS
+'Creates a kit''s tables in a schema, or adopts those that are there, and registers its target. kit: promo_codes. prefix: begins the names of tables and target, for a second installation. Gives {kit, schema, target, created, adopted}; the same again changes nothing. Raises 22004, 42704 (kit), 3F000 (schema), 22023 (prefix), 42710 (target name taken), 42501, and what create_target raises of tables that do not fit.';
+COMMENT ON FUNCTION @extschema@.grant_import_access(text, text) IS
+'Grants a role what importing into a target takes: to use the schemas, to fill, flag and clear staging, to read, insert into and delete from the table (for rollbacks; row-level security still decides which rows), and to keep jobs. Not UPDATE or TRUNCATE. Raises 22004, 42704 (unknown target or role), 42501 (you can not grant it).';
+
+COMMENT ON FUNCTION @extschema@.mark_duplicates(text, text, bigint) IS
+'Sets internal_dup and existing_dup of a scope''s staged rows to what holds now; the lowest row_number of a key stays clean. scope: the scope column''s value as text, NULL where the target has none. chunk_size: rows a statement. Gives {success, total_rows, internal_duplicates, database_duplicates, clean_count, chunks_processed}; rows that are both are in both counts. Raises 22004, 22023, 42704, P0002 (unknown scope), 55000 (a crash emptied staging), 55P03 (another job holds the scope), 42501.';
+COMMENT ON FUNCTION @extschema@.validate_staged(text, text) IS
+'Checks a scope''s clean rows: flags those whose key came into the table since they were marked, names those that the table would not take. Gives {valid, total_clean_codes, validation_errors, errors: [{row, column, value, reason}, at most 100], error_totals: {reason: rows}, new_db_duplicates_found}. Raises as mark_duplicates, and 55000 where rows were staged or removed after the last marking.';
+COMMENT ON FUNCTION @extschema@.insert_clean(text, text, jsonb) IS
+'Validates a scope''s clean rows and writes all of them or none, each with the job''s id. source_info: anything to keep with the job, or NULL. Gives {success, job_id, codes_inserted, message}. Where the rows are at fault success is false, with sqlstate (and detail, errors), the table is as it was and the job is kept as failed. Raises as validate_staged, and whatever is not the rows'' fault.';
+COMMENT ON FUNCTION @extschema@.rollback_import_job(uuid, boolean) IS
+'Deletes the rows of a completed job and no others, and marks it rolled_back. Protected (claimed) rows are never deleted: by default one of them refuses the rollback (success false, nothing changed); with p_keep_protected the others are deleted. Gives {success, job_id, codes_deleted, codes_kept, original_insert_count, message}. Raises 22004, P0002 (unknown job), 55000 (not completed; more rows carry its id than it wrote), 42501 (rights; rows hidden by row-level security), 42P01 (the table is gone).';
+COMMENT ON FUNCTION @extschema@.verify_import_job(uuid) IS
+'Compares what a job recorded with the rows that carry its id now; reads only. Gives {success, job_id, status, expected_count, actual_count, verified, message}; verified means completed and all there. Raises 22004, P0002 (unknown job), 42P01 (the table is gone).';
+COMMENT ON FUNCTION @extschema@.duplicate_report(text, text) IS
+'All staged rows of a scope with their status (CLEAN, INTERNAL_DUPLICATE, DATABASE_DUPLICATE, BOTH_DUPLICATE), the row_number they repeat and the primary key (as text) of the row in the table that has their key. Raises as validate_staged.';
+COMMENT ON FUNCTION @extschema@.duplicate_report_query(text, text, text[]) IS
+'The statement behind duplicate_report, for EXECUTE … USING scope (text). columns: the staged columns to give, NULL for row_number and the whole row as jsonb. Raises as validate_staged, and 42703 for a column that is not staged.';
+COMMENT ON FUNCTION @extschema@.clear_staging(text, text) IS
+'Deletes a scope''s staged rows, and lets it go on after a crash has emptied staging. Gives {success, rows_deleted, rows_remaining}; an empty staging gives 0 and 0. Raises 22004, 22023, 42704, 55P03, 42501.';
+
+COMMENT ON FUNCTION @extschema@.mark_duplicates_in_temp(uuid, bigint, text) IS
+'mark_duplicates for a merchant''s staged promo codes.';
+COMMENT ON FUNCTION @extschema@.validate_clean_codes_for_insert(uuid, text) IS
+'validate_staged for a merchant''s staged promo codes.';
+COMMENT ON FUNCTION @extschema@.insert_clean_codes_to_production(uuid, jsonb, text) IS
+'insert_clean for a merchant''s staged promo codes.';
+COMMENT ON FUNCTION @extschema@.get_duplicate_report(uuid, text) IS
+'duplicate_report for a merchant''s staged promo codes: all staged columns, then status, duplicates_row (row_number) and duplicates_id (production id).';
+COMMENT ON FUNCTION @extschema@.clear_temp_data(uuid, text) IS
+'clear_staging for a merchant''s staged promo codes.';
