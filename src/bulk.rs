@@ -60,6 +60,11 @@ fn require_known(target: &Target, scope: &Scope, staged: i64) -> Result<()> {
     })
 }
 
+/// So many codes, in words.
+fn codes(number: i64) -> String {
+    if number == 1 { "1 code".into() } else { format!("{number} codes") }
+}
+
 /// Calls `work` on one chunk of the staged rows after another, as the bounds of its numbers and its
 /// size; gives the number of chunks.
 fn each_chunk(

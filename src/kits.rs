@@ -116,7 +116,7 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
             Some(table) => adopted.push(adopt::table(&install, &table)?),
             None => {
                 spi::script(&install.render(sql))?;
-                created.push(relation.to_string());
+                created.push(spi::shown(&relation)?);
             }
         }
     }

@@ -77,6 +77,12 @@ pub fn own(name: &str) -> Result<Relation> {
     Ok(Relation { schema, name: name.into() })
 }
 
+/// A relation as answers show it: quoted where it has to be.
+pub fn shown(relation: &Relation) -> Result<String> {
+    let args = [relation.schema.as_str().into(), relation.name.as_str().into()];
+    read_one("SELECT format('%I.%I', $1, $2)", &args, |row| row.need(1))
+}
+
 /// Tells the user something that is no error, with the next step.
 pub fn notice(message: String, hint: String) {
     use pgrx::pg_sys::errcodes::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION;

@@ -1,7 +1,7 @@
 //! Inserting the clean rows into production: all or nothing, under a job that is kept either way.
 
 use super::validate::{Verdict, require_ready, validate};
-use super::{open, staging};
+use super::{codes, open, staging};
 use crate::backend::{self, Jsonb};
 use crate::error::{OnceError, Result};
 use crate::progress::{Phase, Progress};
@@ -69,7 +69,7 @@ fn insert_clean(
             "success": true,
             "job_id": job.to_string(),
             "codes_inserted": written,
-            "message": format!("{written} codes inserted"),
+            "message": format!("{} inserted", codes(written)),
         }),
         Err(failure) => {
             jobs::failed(job, &failure.sqlstate, &failure.message, expected.get(), failure.errors.as_ref())?;
@@ -119,9 +119,9 @@ fn work(
         return Err(Stop::Failed(Failure {
             sqlstate: "P0001".into(),
             message: format!(
-                "{} codes were to be inserted and {written} would have been: others came into production meanwhile, \
-                 or a trigger kept them out. Nothing was written; mark duplicates and try again.",
-                verdict.clean
+                "{} to be inserted, but only {written} could be: the others came into production meanwhile, or a \
+                 trigger kept them out. Nothing was written; mark duplicates and try again.",
+                codes(verdict.clean)
             ),
             detail: None,
             errors: None,

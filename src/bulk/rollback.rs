@@ -1,5 +1,6 @@
 //! Rolling back a job: its rows go, and no others; what is protected never does.
 
+use super::codes;
 use crate::backend;
 use crate::error::{OnceError, Result};
 use crate::jobs::{self, Job};
@@ -50,30 +51,29 @@ fn rollback_import_job(
     if job.status != "completed" {
         return Err(OnceError::JobState { id: job.id.to_string(), status: job.status }.into());
     }
-    let written = job.rows_written;
-    let answer = match backend::subtransaction(|| work(&target, &scope, &job, keep)) {
-        Ok(Ok((deleted, kept))) => json!({
-            "success": true,
-            "codes_deleted": deleted,
-            "codes_kept": kept,
-            "message": if kept == 0 { format!("{deleted} codes deleted") }
-                       else { format!("{deleted} codes deleted, {kept} protected codes kept") },
-        }),
-        Ok(Err(Stop::Refused(Protected(rows)))) => json!({
-            "success": false,
-            "codes_deleted": 0,
-            "codes_kept": rows,
-            "message": format!("{rows} of the job's codes are protected ({}): nothing was deleted. \
-                                With p_keep_protected => true the others are deleted.",
-                               target.spec.protect.as_deref().unwrap_or("a trigger keeps them")),
-        }),
+    let (success, deleted, kept, message) = match backend::subtransaction(|| work(&target, &scope, &job, keep)) {
+        Ok(Ok((deleted, 0))) => (true, deleted, 0, format!("{} deleted", codes(deleted))),
+        Ok(Ok((deleted, kept))) => (true, deleted, kept, format!("{} deleted, {kept} protected kept", codes(deleted))),
+        Ok(Err(Stop::Refused(Protected(rows)))) => (false, 0, rows, refusal(&target, rows)),
         Ok(Err(Stop::Error(error))) => return Err(error.into()),
         Err(error) => error.rethrow(),
     };
-    let mut answer = answer;
-    answer["job_id"] = json!(job.id.to_string());
-    answer["original_insert_count"] = json!(written);
-    Ok(JsonB(answer))
+    Ok(JsonB(json!({
+        "success": success,
+        "job_id": job.id.to_string(),
+        "codes_deleted": deleted,
+        "codes_kept": kept,
+        "original_insert_count": job.rows_written,
+        "message": message,
+    })))
+}
+
+fn refusal(target: &Target, rows: i64) -> String {
+    let why = target.spec.protect.as_deref().unwrap_or("kept by a trigger");
+    format!(
+        "Refused: {} of the job protected ({why}). Nothing was deleted; p_keep_protected => true deletes the others.",
+        codes(rows)
+    )
 }
 
 /// The target and scope as the job recorded them, whatever the registry says now.

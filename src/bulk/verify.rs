@@ -1,6 +1,6 @@
 //! Verifying a job: does production hold what the job recorded?
 
-use super::rollback;
+use super::{codes, rollback};
 use crate::jobs;
 use crate::spi;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -25,15 +25,16 @@ fn verify_import_job(p_job_id: Option<Uuid>) -> Result<JsonB, ErrorReport> {
     })?;
     let expected = job.rows_written.unwrap_or(0);
     let message = match (job.status.as_str(), actual - expected) {
-        ("completed", 0) => format!("All {expected} codes are there"),
-        ("completed", more) if more > 0 => format!("{more} rows carry the job's id that it did not write"),
-        ("completed", less) => format!("{} codes are missing: they were deleted after the import", -less),
+        ("completed", 0) => format!("All there: {}", codes(expected)),
+        ("completed", more) if more > 0 => format!("{} with the job's id that it did not write", codes(more)),
+        ("completed", less) => format!("{} missing: deleted after the import", codes(-less)),
         ("rolled_back", _) => format!(
-            "The job was rolled back at {}; {actual} of its codes are left, {protected} of them protected",
-            job.rolled_back_at.as_deref().unwrap_or("an unknown time")
+            "The job was rolled back at {}; {} left, {protected} protected",
+            job.rolled_back_at.as_deref().unwrap_or("an unknown time"),
+            codes(actual)
         ),
         ("failed", _) if actual == 0 => "The job failed and wrote nothing".into(),
-        (status, _) => format!("The job is {status}; {actual} rows carry its id"),
+        (status, _) => format!("The job is {status}; {} with its id", codes(actual)),
     };
     Ok(JsonB(json!({
         "success": true,

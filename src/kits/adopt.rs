@@ -38,7 +38,7 @@ pub fn table(install: &Install, there: &Table) -> Result<String> {
             "Its rows, row-level security and indexes are as they were.".into(),
         );
     }
-    Ok(there.relation.to_string())
+    spi::shown(&there.relation)
 }
 
 /// The columns that a new installation of the kit would give this table.

@@ -38,8 +38,8 @@ fn create_target(
     let (target, created) = create(&name, table, &spec)?;
     Ok(JsonB(json!({
         "target": target.name,
-        "relation": target.bulk.relation.to_string(),
-        "staging": target.bulk.staging.to_string(),
+        "relation": spi::shown(&target.bulk.relation)?,
+        "staging": spi::shown(&target.bulk.staging)?,
         "created": created,
     })))
 }

@@ -240,7 +240,7 @@ impl Bulk {
                 )
             })
             .collect();
-        format!("{} ORDER BY 1 LIMIT $2", parts.join(" UNION ALL "))
+        format!("SELECT * FROM ({}) b ORDER BY 1 LIMIT $2", parts.join(" UNION ALL "))
     }
 
     /// Rows that belong to no scope, and so would never be imported: how many, and the lowest numbers.
