@@ -1,0 +1,174 @@
+//! Installs what is missing: a Postgres server with its headers and test tools, libclang, cargo-pgrx.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run::{output, run, succeeds};
+use crate::server::installation::major_version;
+use crate::server::user::is_root;
+
+const CARGO_PGRX_VERSION: &str = "0.18.1";
+
+/// Makes sure that everything needed for Postgres `pg` is there and returns its `pg_config`.
+/// With `install` false, what is missing is an error.
+pub fn prepare(pg: u16, install: bool) -> Result<PathBuf> {
+    let pg_config = postgres(pg, install)?;
+    cargo_pgrx(install)?;
+    Ok(pg_config)
+}
+
+fn postgres(pg: u16, install: bool) -> Result<PathBuf> {
+    if let Found::Complete(pg_config) = find(pg)? {
+        return Ok(pg_config);
+    }
+    let packages = [
+        format!("postgresql-{pg}"),
+        format!("postgresql-server-dev-{pg}"),
+        "clang".into(),
+        "libclang-dev".into(),
+        "pkg-config".into(),
+    ];
+    if install {
+        println!("PostgreSQL {pg}: {}; installing it", find(pg)?.lack());
+        apt(&["update"])?;
+        if !has_candidate(&packages[0]) {
+            bail!(
+                "this machine's package sources have no {}. Add PostgreSQL's own \
+                 (https://wiki.postgresql.org/wiki/Apt), or set PGRX_PG_CONFIG_PATH to the \
+                 pg_config of a PostgreSQL {pg} with its server headers",
+                packages[0]
+            );
+        }
+        let mut arguments = vec!["install", "-y"];
+        arguments.extend(packages.iter().map(String::as_str));
+        apt(&arguments)?;
+    }
+    match find(pg)? {
+        Found::Complete(pg_config) => Ok(pg_config),
+        found => bail!("PostgreSQL {pg}: {}; on Debian: apt-get install {}", found.lack(), packages.join(" ")),
+    }
+}
+
+enum Found {
+    Complete(PathBuf),
+    Lacking(Vec<String>),
+    Nothing,
+}
+
+impl Found {
+    fn lack(&self) -> String {
+        match self {
+            Self::Complete(_) => "nothing is missing".into(),
+            Self::Lacking(parts) => format!("missing {}", parts.join(", ")),
+            Self::Nothing => "not found".into(),
+        }
+    }
+}
+
+/// Looks for an installation of Postgres `pg` that has every part.
+fn find(pg: u16) -> Result<Found> {
+    let mut found = Found::Nothing;
+    for candidate in candidates(pg) {
+        if major_version(&candidate).ok() != Some(pg) {
+            continue;
+        }
+        let lacking = missing_parts(&candidate)?;
+        if lacking.is_empty() {
+            return Ok(Found::Complete(candidate));
+        }
+        if matches!(found, Found::Nothing) {
+            found = Found::Lacking(lacking);
+        }
+    }
+    Ok(found)
+}
+
+fn candidates(pg: u16) -> Vec<PathBuf> {
+    let named = env::var_os("PGRX_PG_CONFIG_PATH").map(PathBuf::from);
+    if let Some(path) = &named
+        && major_version(path).ok() != Some(pg)
+    {
+        println!("PGRX_PG_CONFIG_PATH is not PostgreSQL {pg}: looking elsewhere");
+    }
+    let mut candidates: Vec<_> = named.into_iter().collect();
+    candidates.push(format!("/usr/lib/postgresql/{pg}/bin/pg_config").into());
+    candidates.push(format!("/usr/pgsql-{pg}/bin/pg_config").into());
+    let path = env::var_os("PATH").unwrap_or_default();
+    candidates.extend(env::split_paths(&path).map(|folder| folder.join("pg_config")));
+    candidates.retain(|candidate| candidate.exists());
+    candidates
+}
+
+/// A pg_config alone proves little: Debian's libpq-dev brings one, without a server.
+fn missing_parts(pg_config: &Path) -> Result<Vec<String>> {
+    let ask = |option| output(Command::new(pg_config).arg(option)).map(PathBuf::from);
+    let bin = ask("--bindir")?;
+    let mut needed: Vec<_> =
+        ["pg_config", "postgres", "initdb", "pg_ctl", "psql", "createdb"].map(|p| bin.join(p)).into();
+    needed.push(ask("--includedir-server")?.join("postgres.h"));
+    let mut missing: Vec<_> = needed.iter().filter(|p| !p.exists()).map(|p| p.display().to_string()).collect();
+    if !has_libclang() {
+        missing.push("libclang".into());
+    }
+    if !succeeds(Command::new("clang").arg("--version")) {
+        missing.push("clang".into());
+    }
+    Ok(missing)
+}
+
+/// Where bindgen looks for it.
+fn has_libclang() -> bool {
+    let mut folders: Vec<PathBuf> = env::var_os("LIBCLANG_PATH").map(Into::into).into_iter().collect();
+    for parent in ["/usr/lib", "/usr/lib64"] {
+        folders.push(parent.into());
+        for entry in Path::new(parent).read_dir().into_iter().flatten().flatten() {
+            folders.push(entry.path().join("lib"));
+            folders.push(entry.path());
+        }
+    }
+    folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten().any(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.starts_with("libclang") && !name.starts_with("libclang-cpp") && name.contains(".so")
+    })
+}
+
+fn has_candidate(package: &str) -> bool {
+    output(Command::new("apt-cache").args(["policy", package]))
+        .is_ok_and(|said| said.contains("Candidate:") && !said.contains("Candidate: (none)"))
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let mut command = if is_root()? {
+        Command::new("env")
+    } else if succeeds(Command::new("sudo").arg("--version")) {
+        let mut sudo = Command::new("sudo");
+        sudo.arg("env");
+        sudo
+    } else {
+        bail!("needs root or sudo: apt-get {}", arguments.join(" "));
+    };
+    run(command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]).args(arguments))
+}
+
+fn cargo_pgrx(install: bool) -> Result<()> {
+    let wanted = format!("cargo-pgrx {CARGO_PGRX_VERSION}");
+    let found = output(Command::new("cargo").args(["pgrx", "--version"])).unwrap_or_default();
+    if found == wanted {
+        return Ok(());
+    }
+    let found = if found.is_empty() { "not installed".into() } else { format!("found {found}") };
+    if !install {
+        bail!("{wanted} is needed ({found}): cargo install --locked cargo-pgrx@{CARGO_PGRX_VERSION}");
+    }
+    println!("{wanted} is needed ({found}); installing it, which takes about two minutes");
+    // It only has to run, not to run fast: this saves minutes. Its one default feature
+    // adds TLS for downloading Postgres, which we don't do.
+    run(Command::new("cargo")
+        .args(["install", "--locked", "cargo-pgrx", "--version", CARGO_PGRX_VERSION])
+        .arg("--no-default-features")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off"))
+}
