@@ -59,7 +59,7 @@ pub struct PgError {
 }
 
 impl PgError {
-    /// Raises the error again, as it was.
+    /// Raises the error again, as pgrx knows it: an SQLSTATE of a user's own becomes XX000.
     pub fn rethrow(self) -> ! {
         self.caught.rethrow()
     }
@@ -103,8 +103,17 @@ pub fn subtransaction<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<Resul
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn note_sqlstate(arg: *mut c_void) {
     // SAFETY: `arg` is the cell of the `subtransaction` frame that linked this callback.
-    unsafe { (*arg.cast::<Cell<c_int>>()).set(pg_sys::geterrcode()) }
+    unsafe {
+        let code = pg_sys::geterrcode();
+        if !NO_ERRORS.contains(&(code & 0xfff)) {
+            (*arg.cast::<Cell<c_int>>()).set(code);
+        }
+    }
 }
+
+/// Classes 00 to 02, as MAKE_SQLSTATE packs them into the low twelve bits: notices and warnings, which
+/// must not hide the error that they come after, when that is raised again.
+const NO_ERRORS: [c_int; 3] = [0, 1 << 6, 2 << 6];
 
 fn pg_error(caught: CaughtError, raised: c_int) -> PgError {
     let report = match &caught {

@@ -22,6 +22,8 @@ pub enum OnceError {
     BadSpec { target: String, error: SpecError },
     BadJobSpec { job: String, error: SpecError },
     TargetExists { name: String, relation: String, registered: String, given: String },
+    StagingTaken { staging: Relation, other: String },
+    UntrustedJobs { relation: Relation, owner: String },
     NotATable { relation: Relation },
     RelationGone { relation: Relation },
     NotOwner { relation: Relation, role: String },
@@ -36,6 +38,7 @@ pub enum OnceError {
     StagingEmptied { target: String, staging: Relation, scope: String },
     JobState { id: String, status: String },
     RowsHidden { id: String, found: i64, written: i64 },
+    RowsMoved { id: String, found: i64, written: i64 },
     ForeignRows { id: String, found: i64, written: i64 },
     Busy { relation: Relation, scope: String, holder: String },
     UnknownStatus { relation: Relation, statuses: String },
@@ -149,10 +152,24 @@ impl OnceError {
                 format!("It is {relation} with {registered}; given was {given}."),
                 "Take another name (a kit: another prefix), or drop_target(name) first.",
             ),
+            Self::StagingTaken { staging, other } => parts(
+                ERRCODE_DUPLICATE_OBJECT,
+                format!("{staging} is the staging table of target \"{other}\""),
+                "Two targets on one staging table would each take the other's flags for its own.",
+                "Name another one in the spec, as \"staging\": \"…\"; it is created where it is not there.",
+            ),
+            Self::UntrustedJobs { relation, owner } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("{relation} is not pg_once's"),
+                format!(
+                    "It is no table, or its owner \"{owner}\" owns neither the schema nor the database, and is no superuser."
+                ),
+                "Find out who made it; drop or rename it, then call again.",
+            ),
             Self::NotATable { relation } => parts(
                 ERRCODE_WRONG_OBJECT_TYPE,
                 format!("{relation} is not a table"),
-                "Targets and staging tables are ordinary or partitioned tables.",
+                "Targets and staging tables are ordinary or partitioned tables that last.",
                 "Name the table that lies under it.",
             ),
             Self::RelationGone { relation } => parts(
@@ -207,7 +224,7 @@ impl OnceError {
                 ERRCODE_NAME_TOO_LONG,
                 format!("\"{name}\" can't be a table's name"),
                 "An identifier has 1 to 63 bytes.",
-                "Take a shorter name.",
+                "Name the staging table yourself, as \"staging\": \"…\".",
             ),
             Self::NotCheckedSinceStaging { target, scope, now, then } => parts(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -239,6 +256,14 @@ impl OnceError {
                 format!("row-level security may hide rows of job {id} from you"),
                 format!("The job wrote {written} rows; you can reach {found} of them."),
                 "Roll it back as a role that sees all rows of its scope.",
+            ),
+            Self::RowsMoved { id, found, written } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("rows of job {id} were moved out of its scope"),
+                format!(
+                    "The job wrote {written} rows, {found} of them are in its scope, and others carry its id elsewhere."
+                ),
+                "Move them back, or take the job's id off them, then roll back again.",
             ),
             Self::ForeignRows { id, found, written } => parts(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

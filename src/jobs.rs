@@ -22,39 +22,47 @@ pub struct Job {
     pub rolled_back_at: Option<String>,
 }
 
+/// Lets one transaction at a time create targets and what they need: the second waits, and finds it done.
+pub fn lock_setup() -> Result<()> {
+    let lock = "SELECT pg_advisory_xact_lock('pg_extension'::regclass::int, oid::int) FROM pg_extension WHERE extname = 'pg_once'";
+    spi::fresh(lock, &[], |_| Ok(())).map(drop)
+}
+
 /// Creates `import_jobs` and the memory of staging in the extension's schema, owned by the caller; does
-/// nothing where they are there.
+/// nothing where they are there. Wants `lock_setup`.
+///
+/// # Errors
+/// `42501` for anyone but the owner of the schema, whose triggers everybody's jobs would run; `55000`
+/// where something else has the name.
 pub fn install() -> Result<()> {
     let jobs = spi::own("import_jobs")?;
-    if crate::targets::oid_of(&jobs)?.is_some() {
-        return Ok(());
-    }
-    // Two sessions may come here at once: the second waits, and finds it done.
-    spi::fresh(
-        "SELECT pg_advisory_xact_lock('pg_namespace'::regclass::int, hashtext($1))",
-        &[jobs.to_string().into()],
-        |_| Ok(()),
+    let there = spi::fresh(
+        "SELECT c.relkind = 'r' AND (c.relowner IN (n.nspowner, d.datdba) OR o.rolsuper OR pg_has_role(c.relowner, 'USAGE')), o.rolname::text \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner \
+         JOIN pg_database d ON d.datname = current_database() WHERE n.nspname::text = $1 AND c.relname = 'import_jobs'",
+        &[jobs.schema.as_str().into()],
+        |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
     )?;
-    let creator = "SELECT has_schema_privilege($1, 'CREATE'), current_user::text";
-    let (may, role) = spi::read_one(creator, &[jobs.schema.as_str().into()], |row| {
-        Ok((row.need::<bool>(1)?, row.need::<String>(2)?))
-    })?;
+    match there.into_iter().next() {
+        Some((true, _)) => return Ok(()),
+        Some((false, owner)) => return Err(OnceError::UntrustedJobs { relation: jobs, owner }),
+        None => {}
+    }
+    let (may, role, owner) = spi::read_one(
+        "SELECT pg_has_role(n.nspowner, 'USAGE'), current_user::text, pg_get_userbyid(n.nspowner)::text FROM pg_namespace n WHERE n.nspname::text = $1",
+        &[jobs.schema.as_str().into()],
+        |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?, row.need::<String>(3)?)),
+    )?;
     if !may {
         return Err(OnceError::NoPrivilege {
-            object: format!("schema {}", jobs.schema),
-            privilege: "CREATE".into(),
+            object: format!("schema {}", quote(&jobs.schema)),
+            privilege: "ownership".into(),
             hint: format!(
-                "GRANT USAGE, CREATE ON SCHEMA {} TO {}; or let its owner create the first target.",
-                quote(&jobs.schema),
-                quote(&role)
+                "Let {} call create_target or install_kit first: the table of all jobs, {jobs}, is made by the first call.",
+                quote(&owner)
             ),
             role,
         });
-    }
-    let exists = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                  WHERE n.nspname::text = $1 AND c.relname = 'import_jobs')";
-    if spi::fresh_one(exists, &[jobs.schema.as_str().into()], |row| row.need::<bool>(1))? {
-        return Ok(());
     }
     spi::script(&render(include_str!("../sql/schema/jobs.sql"), &[("@schema@", &jobs.schema)]))
 }
@@ -106,10 +114,7 @@ pub fn create(target: &Target, scope: &Scope, source_info: Option<Jsonb>) -> Res
     spi::write(
         &format!(
             "INSERT INTO {} (id, target, scope, relation_schema, relation_name, spec, source_info, created_by_id) \
-             VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, \
-             substring(coalesce(nullif(current_setting('request.jwt.claim.sub', true), ''), \
-                                substring(current_setting('request.jwt.claims', true) from '\"sub\"\\s*:\\s*\"([^\"]*)\"')) \
-                       from '^[0-9a-fA-F]{{8}}(?:-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}$')::uuid)",
+             VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8)",
             spi::own("import_jobs")?
         ),
         &[
@@ -120,9 +125,30 @@ pub fn create(target: &Target, scope: &Scope, source_info: Option<Jsonb>) -> Res
             target.bulk.relation.name.as_str().into(),
             spec.as_str().into(),
             source_info.into(),
+            callers_id()?.into(),
         ],
     )?;
     Ok(id)
+}
+
+/// The caller's own id, where a JSON web token gives one, as Supabase's `auth.uid()` reads it. What is no
+/// token with a UUID gives none.
+fn callers_id() -> Result<Option<Uuid>> {
+    let claims = "SELECT nullif(current_setting('request.jwt.claims', true), ''), nullif(current_setting('request.jwt.claim.sub', true), '')";
+    let (claims, sub) = spi::read_one(claims, &[], |row| Ok((row.get::<String>(1)?, row.get::<String>(2)?)))?;
+    if claims.is_none() && sub.is_none() {
+        return Ok(None);
+    }
+    let read = backend::subtransaction(|| {
+        spi::read_one("SELECT coalesce($2, $1::jsonb ->> 'sub')::uuid", &[claims.into(), sub.into()], |row| {
+            row.get::<Uuid>(1)
+        })
+    });
+    match read {
+        Ok(id) => id,
+        Err(error) if error.sqlstate.starts_with("22") => Ok(None),
+        Err(error) => error.rethrow(),
+    }
 }
 
 /// Moves a job on to `validating`, with the number of rows to write.

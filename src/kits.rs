@@ -52,7 +52,11 @@ struct Install {
 
 impl Install {
     fn relation(&self, name: &str) -> Relation {
-        Relation { schema: self.schema.clone(), name: format!("{}{name}", self.prefix) }
+        self.relation_as(name, &self.prefix)
+    }
+
+    fn relation_as(&self, name: &str, prefix: &str) -> Relation {
+        Relation { schema: self.schema.clone(), name: format!("{prefix}{name}") }
     }
 
     fn render(&self, sql: &str) -> String {
@@ -103,23 +107,25 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
     let install = Install { kit, schema, prefix, jobs: spi::own("import_jobs")? };
     let name = format!("{}{}", install.prefix, kit.target);
     refuse_taken(&install, &name)?;
+    jobs::lock_setup()?;
     jobs::install()?;
     // The kit adds policies to import_jobs, which only its owner can.
     if let Some(oid) = targets::oid_of(&install.jobs)? {
         rights::require_owner(&install.jobs, oid)?;
     }
 
-    let (mut created, mut adopted) = (Vec::new(), Vec::new());
+    let (mut created, mut there) = (Vec::new(), Vec::new());
     for (table, sql) in kit.tables {
         let relation = install.relation(table);
         match targets::find(&relation)? {
-            Some(table) => adopted.push(adopt::table(&install, &table)?),
+            Some(found) => there.push((*table, found)),
             None => {
                 spi::script(&install.render(sql))?;
                 created.push(spi::shown(&relation)?);
             }
         }
     }
+    let adopted = adopt::tables(&install, &there)?;
     let target = register(&install, &name)?;
     show_jobs(&install, &target)?;
     Ok(json!({
@@ -159,7 +165,7 @@ fn register(install: &Install, name: &str) -> Result<Target> {
 /// are taken over, and it is kept under another name.
 fn show_jobs(install: &Install, target: &Target) -> Result<()> {
     let (view, sql) = install.kit.jobs_view;
-    if targets::find(&install.relation(view))?.is_some_and(|there| there.is_table) {
+    if targets::find(&install.relation(view))?.is_some_and(|found| found.is_table) {
         adopt::jobs(install, target, view)?;
     }
     spi::script(&install.render(sql))?;

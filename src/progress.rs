@@ -18,11 +18,10 @@ const AT_TOTAL: c_int = 13;
 #[derive(Clone, Copy)]
 pub enum Phase {
     Counting = 1,
-    MarkingInternal = 2,
-    MarkingExisting = 3,
-    Validating = 4,
-    Inserting = 5,
-    Deleting = 6,
+    Marking = 2,
+    Validating = 3,
+    Inserting = 4,
+    Deleting = 5,
 }
 
 /// An open progress report, closed when dropped.

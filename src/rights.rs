@@ -9,25 +9,29 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 /// # Errors
-/// `42501` where the current role lacks one of `privileges` (a comma-separated list) on the table.
-pub fn require(relation: &Relation, oid: Oid, privileges: &[&str], hint: impl Fn(&str) -> String) -> Result<()> {
-    for privilege in privileges {
-        let (held, role) = spi::read_one(
-            "SELECT has_table_privilege($1, $2), current_user::text",
-            &[oid.into(), (*privilege).into()],
-            |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
-        )?;
-        if !held {
-            let hint = hint(&role);
-            return Err(OnceError::NoPrivilege {
-                object: relation.to_string(),
-                privilege: (*privilege).into(),
-                role,
-                hint,
-            });
+/// `42501` where the current role lacks one of `privileges` on the table; `hint` says how to come by it.
+pub fn require(relation: &Relation, oid: Oid, privileges: &[&str], hint: &str) -> Result<()> {
+    let lacking = spi::read(
+        "SELECT p, current_user::text FROM unnest($2) p WHERE NOT has_table_privilege($1, p)",
+        &[oid.into(), privileges.iter().map(|p| p.to_string()).collect::<Vec<_>>().into()],
+        |row| Ok((row.need(1)?, row.need(2)?)),
+    )?;
+    match lacking.into_iter().next() {
+        None => Ok(()),
+        Some((privilege, role)) => {
+            Err(OnceError::NoPrivilege { object: relation.to_string(), privilege, role, hint: hint.into() })
         }
     }
-    Ok(())
+}
+
+/// What someone without rights has to ask the target's owner for.
+pub fn ask_for_access(target: &Target) -> Result<String> {
+    let call = spi::own("grant_import_access")?;
+    spi::read_one(
+        "SELECT format('Let the owner of the table run SELECT %s(%L, %L);', $1, $2, current_user)",
+        &[call.to_string().into(), target.name.as_str().into()],
+        |row| row.need(1),
+    )
 }
 
 /// # Errors
@@ -43,7 +47,8 @@ pub fn require_owner(relation: &Relation, oid: Oid) -> Result<()> {
 
 /// Grants `role` what importing into `target` takes, and nothing more: to fill, flag and clear the
 /// staging table, to insert into production and delete from it (a rollback; row-level security and the
-/// protect column still bound which rows), and to keep its jobs. Not UPDATE or TRUNCATE of production.
+/// protect column still bound which rows). Not UPDATE or TRUNCATE of production. (Jobs are open to all, by
+/// policies of their own.)
 ///
 /// # Errors
 /// `22004` for a NULL, `42704` for an unknown target or role, `42501` where the caller can't grant it.
@@ -79,9 +84,6 @@ fn grant(target: Target, role: String) -> Result<()> {
     let tables = [
         (target.bulk.staging.clone(), "SELECT, INSERT, UPDATE, DELETE"),
         (target.bulk.relation.clone(), "SELECT, INSERT, DELETE"),
-        (spi::own("import_jobs")?, "SELECT, INSERT, UPDATE"),
-        (spi::own("staging_checks")?, "SELECT, INSERT, UPDATE, DELETE"),
-        (spi::own("stagings")?, "SELECT, UPDATE"),
     ];
     for (table, privileges) in tables {
         for privilege in privileges.split(", ") {

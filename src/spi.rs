@@ -54,6 +54,70 @@ fn only<T>(mut rows: Vec<T>) -> Result<T> {
     }
 }
 
+/// How a statement over staged rows has to be planned. Staging is often full before anything was
+/// analyzed, so that the planner may take a million rows for one; what is known is the shape that scales.
+#[derive(Clone, Copy)]
+pub enum Plan {
+    /// Hash or merge: cost grows with the rows, not with their product.
+    Join,
+    /// An index probe for each of a chunk's rows, never a scan of the whole table for each chunk.
+    Probe,
+}
+
+/// Runs `work` with the planner held to `plan`.
+pub fn planned<T>(plan: Plan, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // Disabled paths cost so much that JIT would take them for a reason to compile.
+    const SETTINGS: &str = "'enable_nestloop', 'enable_hashjoin', 'enable_mergejoin', 'jit'";
+    let held = match plan {
+        Plan::Join => ["off", "on", "on", "off"],
+        Plan::Probe => ["on", "off", "off", "off"],
+    };
+    let set = format!("SELECT count(set_config(s, v, true)) FROM unnest(ARRAY[{SETTINGS}], $1) AS u(s, v)");
+    let before: Vec<String> = read_one(
+        &format!(
+            "SELECT array_agg(current_setting(s) ORDER BY n) FROM unnest(ARRAY[{SETTINGS}]) WITH ORDINALITY AS u(s, n)"
+        ),
+        &[],
+        |row| row.need(1),
+    )?;
+    read(&set, &[held.map(String::from).to_vec().into()], |_| Ok(()))?;
+    let result = work()?; // an error ends the (sub)transaction, and the settings with it
+    read(&set, &[before.into()], |_| Ok(()))?;
+    Ok(result)
+}
+
+/// A query that is read in pieces, so that its result is never in memory whole. It closes when dropped.
+pub struct Cursor {
+    name: String,
+}
+
+impl Cursor {
+    /// Opens the query on a fresh snapshot, which it keeps.
+    pub fn open(sql: &str, args: &[Arg]) -> Result<Self> {
+        Spi::connect_mut(|client| Ok(Self { name: client.try_open_cursor_mut(sql, args)?.detach_into_name() }))
+    }
+
+    /// The next `count` rows, none at the end. Each fetch has an SPI connection of its own, whose end
+    /// frees what was fetched.
+    pub fn fetch<T>(&self, count: i64, map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+        Spi::connect(|client| {
+            let mut cursor = client.find_cursor(&self.name)?;
+            let rows = collect(cursor.fetch(count)?, map);
+            cursor.detach_into_name();
+            rows
+        })
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        // An error's abort closes it; Postgres must not be called while unwinding.
+        if !std::thread::panicking() {
+            Spi::connect(|client| drop(client.find_cursor(&self.name)));
+        }
+    }
+}
+
 /// Runs a statement that writes, and gives the number of rows it wrote.
 pub fn write(sql: &str, args: &[Arg]) -> Result<i64> {
     Spi::connect_mut(|client| {

@@ -7,12 +7,13 @@ mod registry;
 use crate::error::{OnceError, Result};
 use crate::spi::{self, Arg};
 
-use once_core::bulk::{Bulk, KeyColumn, Rule};
+use catalog::Column;
+use once_core::bulk::{Bulk, KeyColumn, Lookup, Rule};
 use once_core::ident::{Relation, quote, quote_list};
 use once_core::spec::{STAGING_COLUMNS, Spec};
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 
-pub use catalog::{Table, find, oid_of, unique_index};
+pub use catalog::{Table, deferred_constraints, find, oid_of, unique_index};
 pub use registry::{create, registered_relation};
 
 /// A target whose tables are there and fit its spec.
@@ -70,6 +71,9 @@ impl Target {
 
     /// Checks that the tables have what the spec names.
     fn fit(name: String, production: Table, staging: Option<Table>, mut spec: Spec) -> Result<Self> {
+        if !production.is_table {
+            return Err(OnceError::NotATable { relation: production.relation });
+        }
         require_columns(&production, &spec)?;
         let scope_and_key: Vec<String> = spec.scope.iter().chain(&spec.key).cloned().collect();
         let mut equality = catalog::unique_index(&production, &scope_and_key)?
@@ -91,7 +95,7 @@ impl Target {
                 .scope
                 .as_ref()
                 .and_then(|name| production.column(name))
-                .map_or("text".into(), |c| c.plain_type.clone()),
+                .map_or("text".into(), |c| c.base_type.clone()),
             key,
             columns,
             job_column: spec.job_column.clone(),
@@ -104,7 +108,7 @@ impl Target {
             spec,
             bulk,
             relation_oid: production.oid,
-            staging_oid: staging.as_ref().map_or(pgrx::pg_sys::InvalidOid, |t| t.oid),
+            staging_oid: staging.as_ref().map_or(pg_sys::InvalidOid, |t| t.oid),
             staging_unlogged: staging.is_some_and(|t| t.unlogged),
         })
     }
@@ -125,26 +129,38 @@ impl Target {
         }
     }
 
-    /// What every staged row must keep to be written: values where the key, the spec and NOT NULL want
-    /// them, and the table's own CHECK constraints.
+    /// What every staged row must keep to be written: values where the key and the spec want them, and
+    /// where NOT NULL and the CHECK constraints do, unless a trigger may put them right.
     pub fn rules(&self) -> Result<Vec<Rule>> {
-        let production = catalog::find(&self.bulk.relation)?
-            .ok_or_else(|| OnceError::RelationGone { relation: self.bulk.relation.clone() })?;
+        let production = catalog::describe(self.relation_oid)?;
         let copied: Vec<&String> = self.spec.scope.iter().chain(&self.spec.key).chain(&self.bulk.columns).collect();
+        let as_staged = !catalog::has_before_insert_trigger(&production)?;
         let mut rules = Vec::new();
         for column in production.columns.iter().filter(|c| copied.contains(&&c.name)) {
             if self.spec.key.contains(&column.name) || self.spec.required.contains(&column.name) {
                 rules.push(Rule::required(&column.name, column.is_text));
-            } else if column.not_null && Some(&column.name) != self.spec.scope.as_ref() {
+            } else if as_staged && column.not_null && Some(&column.name) != self.spec.scope.as_ref() {
                 rules.push(Rule::required(&column.name, false));
             }
         }
-        rules.extend(
-            catalog::check_constraints(&production)?
-                .into_iter()
-                .filter(|rule| rule.columns.iter().all(|c| copied.contains(&c))),
-        );
+        if as_staged {
+            let checks = catalog::check_constraints(&production)?;
+            rules.extend(checks.into_iter().filter(|rule| rule.columns.iter().all(|c| copied.contains(&c))));
+        }
         Ok(rules)
+    }
+
+    /// How to look `staged` rows up in production. A probe costs about ten times what a row of a hash join
+    /// does; and where row-level security stands before a comparison that is not leakproof, no index can be
+    /// probed at all.
+    pub fn lookup(&self, staged: i64) -> Result<Lookup> {
+        let much_staged = staged.saturating_mul(10) >= catalog::estimated_rows(self.relation_oid)?;
+        Ok(if much_staged || self.row_security()? { Lookup::Join } else { Lookup::Probe })
+    }
+
+    /// Whether row-level security may hide rows of the table from the caller.
+    pub fn row_security(&self) -> Result<bool> {
+        spi::read_one("SELECT row_security_active($1::oid)", &[self.relation_oid.into()], |row| row.need(1))
     }
 }
 
@@ -183,15 +199,51 @@ fn missing(table: &Table, wanted: &[(&str, String)]) -> Result<()> {
     })
 }
 
-fn require_type(table: &Table, column: &str, sql_type: &str) -> Result<()> {
-    match table.column(column) {
-        Some(found) if found.sql_type != sql_type => Err(OnceError::WrongColumn {
-            relation: table.relation.clone(),
-            column: column.into(),
-            is: found.sql_type.clone(),
-            must: format!("must be of type {sql_type}"),
-            statement: format!("ALTER TABLE {} ALTER COLUMN {} TYPE {sql_type};", table.relation, quote(column)),
-        }),
+fn wrong_column(table: &Table, column: &Column, must: String, statement: String) -> OnceError {
+    OnceError::WrongColumn {
+        relation: table.relation.clone(),
+        column: column.name.clone(),
+        is: column.sql_type.clone(),
+        must,
+        statement,
+    }
+}
+
+fn require_type(table: &Table, name: &str, base: Oid, sql_type: &str) -> Result<()> {
+    match table.column(name) {
+        Some(column) if column.base != base => Err(wrong_column(
+            table,
+            column,
+            format!("must be of type {sql_type}"),
+            format!("ALTER TABLE {} ALTER COLUMN {} TYPE {sql_type};", table.relation, quote(name)),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A scope is compared, locked and recorded as text, so equal scopes must be equal texts, whatever the
+/// session's settings.
+fn require_plain_scope(production: &Table, scope: Option<&String>) -> Result<()> {
+    const PLAIN: [Oid; 9] = [
+        pg_sys::UUIDOID,
+        pg_sys::INT2OID,
+        pg_sys::INT4OID,
+        pg_sys::INT8OID,
+        pg_sys::TEXTOID,
+        pg_sys::VARCHAROID,
+        pg_sys::BPCHAROID,
+        pg_sys::NAMEOID,
+        pg_sys::BOOLOID,
+    ];
+    match scope.and_then(|name| production.column(name)) {
+        Some(column) if !(column.is_enum || PLAIN.contains(&column.base)) || !column.deterministic => {
+            Err(wrong_column(
+                production,
+                column,
+                "can't be a scope".into(),
+                "A scope is a uuid, an integer, a text of deterministic collation, a boolean or an enum.".into(),
+            ))
+        }
         _ => Ok(()),
     }
 }
@@ -203,10 +255,18 @@ fn require_columns(production: &Table, spec: &Spec) -> Result<()> {
     wanted.push((&spec.job_column, "uuid".into()));
     wanted.extend(spec.protect.iter().map(|name| (name.as_str(), "boolean NOT NULL DEFAULT false".to_string())));
     missing(production, &wanted)?;
-    require_type(production, &spec.job_column, "uuid")?;
-    match &spec.protect {
-        Some(protect) => require_type(production, protect, "boolean"),
+    require_type(production, &spec.job_column, pg_sys::UUIDOID, "uuid")?;
+    if let Some(protect) = &spec.protect {
+        require_type(production, protect, pg_sys::BOOLOID, "boolean")?;
+    }
+    require_plain_scope(production, spec.scope.as_ref())?;
+    let written = spec.scope.iter().chain(&spec.key).chain(spec.columns.iter().flatten()).chain([&spec.job_column]);
+    match written.filter_map(|name| production.column(name)).find(|c| c.generated_always) {
         None => Ok(()),
+        Some(column) => {
+            let remedy = "An import writes this column: leave it out of the spec, or let it be written to.";
+            Err(wrong_column(production, column, "must not be GENERATED ALWAYS".into(), remedy.into()))
+        }
     }
 }
 
@@ -234,23 +294,23 @@ fn require_staging(staging: &Table, production: &Table, spec: &Spec, columns: &[
     wanted.push(("internal_dup", "boolean NOT NULL DEFAULT false".into()));
     wanted.push(("existing_dup", "boolean NOT NULL DEFAULT false".into()));
     missing(staging, &wanted)?;
-    for name in spec.scope.iter().chain(&spec.key) {
-        require_type(staging, name, &type_of(name))?;
+    for name in copied() {
+        let (Some(from), Some(to)) = (staging.column(name), production.column(name)) else { continue };
+        // Any other type would be cast on the way, and a cast may round.
+        let both_text = [from, to].iter().all(|c| c.base == pg_sys::TEXTOID || c.base == pg_sys::VARCHAROID);
+        if !both_text {
+            require_type(staging, name, to.base, &to.sql_type)?;
+        }
     }
-    require_type(staging, "row_number", "bigint")?;
-    require_type(staging, "internal_dup", "boolean")?;
-    require_type(staging, "existing_dup", "boolean")?;
-    if staging.column("row_number").is_some_and(|c| !c.filled_by_itself || !c.not_null) {
-        return Err(OnceError::WrongColumn {
-            relation: staging.relation.clone(),
-            column: "row_number".into(),
-            is: "not NOT NULL, or without an identity or default".into(),
-            must: "must be assigned by the database".into(),
-            statement: format!(
-                "ALTER TABLE {relation} ALTER COLUMN row_number SET NOT NULL, ALTER COLUMN row_number ADD GENERATED BY DEFAULT AS IDENTITY;",
-                relation = staging.relation
-            ),
-        });
+    require_type(staging, "row_number", pg_sys::INT8OID, "bigint")?;
+    require_type(staging, "internal_dup", pg_sys::BOOLOID, "boolean")?;
+    require_type(staging, "existing_dup", pg_sys::BOOLOID, "boolean")?;
+    if let Some(number) = staging.column("row_number").filter(|c| !c.filled_by_itself || !c.not_null) {
+        let relation = &staging.relation;
+        let statement = format!(
+            "ALTER TABLE {relation} ALTER COLUMN row_number SET NOT NULL, ALTER COLUMN row_number ADD GENERATED BY DEFAULT AS IDENTITY;"
+        );
+        return Err(wrong_column(staging, number, "must be NOT NULL and assigned by the database".into(), statement));
     }
     let mut numbered: Vec<String> = spec.scope.iter().cloned().collect();
     numbered.push("row_number".into());

@@ -32,12 +32,39 @@ CREATE INDEX "import_jobs_by_time" ON "@schema@"."import_jobs" (created_at);
 -- An audit trail is added to, and moves on by the states of a job; nobody takes from it, its owner neither.
 CREATE FUNCTION "@schema@"."import_jobs_guard"() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $once$
+DECLARE
+  owned boolean;
 BEGIN
   IF TG_OP IN ('DELETE', 'TRUNCATE') THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
       MESSAGE = 'import jobs are never deleted',
       DETAIL = 'import_jobs is the audit trail of every import.',
       HINT = 'rollback_import_job(id) undoes an import and keeps its record.';
+  END IF;
+  IF TG_OP = 'INSERT' THEN
+    SELECT bool_or(pg_has_role(c.relowner, 'USAGE')) INTO owned
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = NEW.relation_schema AND c.relname = NEW.relation_name;
+    IF owned THEN
+      RETURN NEW;
+    END IF;
+    -- A rollback deletes what a job says it wrote. So whoever does not own the table can't say it freely: the table
+    -- and the columns are those that its owner registered, and the id is a new one.
+    IF NOT EXISTS (SELECT FROM "@schema@"."targets" t
+                   WHERE t.name = NEW.target AND t.schema_name = NEW.relation_schema AND t.table_name = NEW.relation_name
+                     AND t.spec = NEW.spec)
+       OR substr(NEW.id::text, 15, 1) <> '7'
+       OR abs(('x' || replace(substr(NEW.id::text, 1, 13), '-', ''))::bit(48)::bigint / 1000
+              - extract(epoch FROM clock_timestamp())) > 86400
+       OR NEW.status <> 'pending'
+       OR (NEW.rows_expected, NEW.rows_written, NEW.rows_kept, NEW.completed_at, NEW.rolled_back_at) IS DISTINCT FROM
+          (NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, NULL::timestamptz) THEN
+      RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+        MESSAGE = format('job %s is none that pg_once began', NEW.id),
+        DETAIL = 'A job of another''s table has the registered table and spec, a new UUIDv7, and nothing done yet.',
+        HINT = 'Let insert_clean begin it.';
+    END IF;
+    RETURN NEW;
   END IF;
   IF (NEW.id, NEW.target, NEW.scope, NEW.relation_schema, NEW.relation_name, NEW.spec, NEW.source_info,
       NEW.created_by, NEW.created_by_id, NEW.created_at)
@@ -48,7 +75,7 @@ BEGIN
          AND (NEW.rows_expected, NEW.rows_written, NEW.completed_at, NEW.validation_passed, NEW.validation_errors, NEW.error_code, NEW.error_message)
              IS DISTINCT FROM
              (OLD.rows_expected, OLD.rows_written, OLD.completed_at, OLD.validation_passed, OLD.validation_errors, OLD.error_code, OLD.error_message))
-     OR (OLD.status IN ('failed', 'rolled_back')
+     OR ((NEW.status <> 'rolled_back' OR OLD.status = 'rolled_back')
          AND (NEW.rows_kept, NEW.rolled_back_at) IS DISTINCT FROM (OLD.rows_kept, OLD.rolled_back_at)) THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
       MESSAGE = format('what job %s was recorded with can''t be changed', OLD.id),
@@ -68,7 +95,7 @@ BEGIN
   RETURN NEW;
 END
 $once$;
-CREATE TRIGGER import_jobs_guard BEFORE UPDATE OR DELETE ON "@schema@"."import_jobs"
+CREATE TRIGGER import_jobs_guard BEFORE INSERT OR UPDATE OR DELETE ON "@schema@"."import_jobs"
   FOR EACH ROW EXECUTE FUNCTION "@schema@"."import_jobs_guard"();
 CREATE TRIGGER import_jobs_guard_truncate BEFORE TRUNCATE ON "@schema@"."import_jobs"
   FOR EACH STATEMENT EXECUTE FUNCTION "@schema@"."import_jobs_guard"();
@@ -88,25 +115,44 @@ CREATE POLICY "move_on_as_owner" ON "@schema@"."import_jobs" FOR UPDATE USING (
   EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
 CREATE POLICY "begin_own" ON "@schema@"."import_jobs" FOR INSERT WITH CHECK (
-  created_by = current_user AND status = 'pending'
+  created_by = current_user
   AND EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
               WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.has_table_privilege(c.oid, 'INSERT')));
 
 -- What is known of staging tables. The first is emptied by a crash together with the UNLOGGED staging tables that
 -- it remembers; the second remembers that there was something to forget.
 CREATE UNLOGGED TABLE "@schema@"."staging_checks" (
-  target      text NOT NULL,
-  scope       text,
-  rows        bigint NOT NULL DEFAULT 0,
-  highest     bigint NOT NULL DEFAULT 0,
-  fingerprint bigint NOT NULL DEFAULT 0,
-  checked_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-  UNIQUE NULLS NOT DISTINCT (target, scope)
+  staging_schema text NOT NULL,
+  staging_name   text NOT NULL,
+  scope          text,
+  rows           bigint NOT NULL DEFAULT 0,
+  highest        bigint NOT NULL DEFAULT 0,
+  fingerprint    bigint NOT NULL DEFAULT 0,
+  internal_dups  bigint NOT NULL DEFAULT 0,
+  existing_dups  bigint NOT NULL DEFAULT 0,
+  checked_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  UNIQUE NULLS NOT DISTINCT (staging_schema, staging_name, scope)
 );
 CREATE TABLE "@schema@"."stagings" (
-  target  text PRIMARY KEY,
-  lost_at timestamptz
+  staging_schema text NOT NULL,
+  staging_name   text NOT NULL,
+  lost_at        timestamptz,
+  PRIMARY KEY (staging_schema, staging_name)
 );
+-- Who may change a staging table may change what is known of it, and nobody else.
+ALTER TABLE "@schema@"."staging_checks" ENABLE ROW LEVEL SECURITY;
+ALTER TABLE "@schema@"."stagings" ENABLE ROW LEVEL SECURITY;
+CREATE POLICY "who_stages" ON "@schema@"."staging_checks" USING (
+  EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = staging_schema AND c.relname = staging_name AND pg_catalog.has_table_privilege(c.oid, 'UPDATE, DELETE')));
+CREATE POLICY "who_stages" ON "@schema@"."stagings" USING (
+  EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = staging_schema AND c.relname = staging_name AND pg_catalog.has_table_privilege(c.oid, 'UPDATE, DELETE')));
+
+-- Any owner of a table may register it and import into it, so these are open to all who may use the schema; which
+-- rows they see and write is decided by the policies and the guard above. Nobody gets DELETE on jobs, or TRUNCATE.
+GRANT SELECT, INSERT, UPDATE ON "@schema@"."import_jobs" TO PUBLIC;
+GRANT SELECT, INSERT, UPDATE, DELETE ON "@schema@"."staging_checks", "@schema@"."stagings" TO PUBLIC;
 
 COMMENT ON TABLE "@schema@"."import_jobs" IS
   'The audit trail of pg_once: one row per import, never deleted. Written by pg_once''s functions; a trigger refuses what the states of a job forbid.';
@@ -115,8 +161,8 @@ COMMENT ON COLUMN "@schema@"."import_jobs".rows_kept IS 'Protected rows that a r
 COMMENT ON COLUMN "@schema@"."import_jobs".created_by_id IS 'The caller''s own id where a JSON web token gives one (request.jwt.claims), as behind Supabase''s auth.uid().';
 COMMENT ON COLUMN "@schema@"."import_jobs".spec IS 'The spec that the job ran with, so that it can be verified and undone whatever becomes of the registry.';
 COMMENT ON FUNCTION "@schema@"."import_jobs_guard"() IS
-  'Trigger of import_jobs: refuses deletion, changes of what was recorded, and state changes that the machine forbids. Raises 55000.';
+  'Trigger of import_jobs: refuses deletion, changes of what was recorded, state changes that the machine forbids (55000), and jobs on another''s table that are not as its owner registered it (42501).';
 COMMENT ON TABLE "@schema@"."staging_checks" IS
-  'Per target and scope: what was staged when duplicates were marked last. The row with a NULL scope vanishes with the staged rows in a crash.';
+  'Per staging table and scope: what was staged when duplicates were marked last. The row with a NULL scope vanishes with the staged rows in a crash.';
 COMMENT ON TABLE "@schema@"."stagings" IS
-  'Targets with a staging table, and when a crash was first seen to have emptied it.';
+  'The staging tables of targets, and when a crash was last seen to have emptied each.';

@@ -7,11 +7,10 @@ SELECT p.pid,
        pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation,
        CASE p.param12
          WHEN 1 THEN 'counting'
-         WHEN 2 THEN 'marking internal duplicates'
-         WHEN 3 THEN 'marking database duplicates'
-         WHEN 4 THEN 'validating'
-         WHEN 5 THEN 'inserting'
-         WHEN 6 THEN 'deleting'
+         WHEN 2 THEN 'marking duplicates'
+         WHEN 3 THEN 'validating'
+         WHEN 4 THEN 'inserting'
+         WHEN 5 THEN 'deleting'
        END AS phase,
        p.param13 AS rows_done,
        p.param14 AS rows_total,
@@ -24,4 +23,4 @@ LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE p.param11 = 1869505381;
 GRANT SELECT ON @extschema@.import_progress TO PUBLIC;
 COMMENT ON VIEW @extschema@.import_progress IS
-  'Running jobs of this database: process, role, target table, phase, rows done and total of the phase, and since when. Counting, inserting and deleting are one statement each, so that rows_done moves only in the marking of database duplicates and in validation.';
+  'Running jobs of this database: process, role, target table, phase, rows done and total of the phase, and since when. rows_done moves while duplicates are marked, chunk by chunk; the other phases are one statement each.';

@@ -17,9 +17,14 @@ CREATE TABLE @extschema@.targets (
   schema_name   text NOT NULL,
   table_name    text NOT NULL,
   staging_name  text NOT NULL,
-  spec          jsonb NOT NULL,
+  spec          jsonb NOT NULL CHECK (
+    pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'key') = 'array'
+    AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'columns'), 'array') = 'array'
+    AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'required'), 'array') = 'array'),
   registered_by text NOT NULL DEFAULT current_user,
-  registered_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+  registered_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+  -- Two targets on one staging table would each take the other's flags for its own.
+  UNIQUE (schema_name, staging_name)
 );
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.targets', '');
 
@@ -40,7 +45,8 @@ BEGIN
   END IF;
   SELECT count(*) = 2 AND bool_and(pg_has_role(c.relowner, 'USAGE')) INTO owned
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE n.nspname = entry.schema_name AND c.relname IN (entry.table_name, entry.staging_name);
+  WHERE n.nspname = entry.schema_name AND c.relname IN (entry.table_name, entry.staging_name)
+    AND c.relpersistence <> 't';
   IF is_superuser OR owned
      OR (TG_OP = 'DELETE' AND entry.registered_by IN (SELECT rolname FROM pg_roles WHERE pg_has_role(oid, 'USAGE'))) THEN
     RETURN entry;
@@ -65,12 +71,12 @@ CREATE VIEW @extschema@.target_list AS
 SELECT t.name,
        pg_catalog.format('%I.%I', t.schema_name, t.table_name) AS relation,
        pg_catalog.format('%I.%I', t.schema_name, t.staging_name) AS staging,
-       ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec -> 'key')) AS key,
-       t.spec ->> 'scope' AS scope,
-       t.spec ->> 'job_column' AS job_column,
-       t.spec ->> 'protect' AS protect,
-       ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec -> 'columns')) AS columns,
-       ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec -> 'required')) AS required,
+       ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec OPERATOR(pg_catalog.->) 'key')) AS key,
+       t.spec OPERATOR(pg_catalog.->>) 'scope' AS scope,
+       t.spec OPERATOR(pg_catalog.->>) 'job_column' AS job_column,
+       t.spec OPERATOR(pg_catalog.->>) 'protect' AS protect,
+       ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec OPERATOR(pg_catalog.->) 'columns')) AS columns,
+       ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec OPERATOR(pg_catalog.->) 'required')) AS required,
        t.registered_by,
        t.registered_at
 FROM @extschema@.targets t;

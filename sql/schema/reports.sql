@@ -1,9 +1,12 @@
 -- The duplicate reports stream their rows in constant memory, which PL/pgSQL's RETURN QUERY does, and
 -- the promo-code face of the generic functions.
+--
+-- The reports join all that is staged with itself and with production. Fresh staging has no statistics, and a planner
+-- that takes a million rows for one would nest loops over them.
 
 CREATE FUNCTION @extschema@.duplicate_report(target text, scope text)
 RETURNS TABLE (row_number bigint, staged jsonb, status text, duplicates_row bigint, duplicates_id text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $once$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $once$
 BEGIN
   RETURN QUERY EXECUTE @extschema@.duplicate_report_query(target, scope) USING scope;
 END
@@ -13,11 +16,15 @@ CREATE FUNCTION @extschema@.get_duplicate_report(p_merchant_id uuid, p_target te
 RETURNS TABLE (merchant_id uuid, code text, serial text, sku text, points numeric, sku_name text, batch_code text,
                price numeric, row_number bigint, internal_dup boolean, existing_dup boolean, created_at timestamptz,
                status text, duplicates_row bigint, duplicates_id text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $once$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $once$
 BEGIN
-  RETURN QUERY EXECUTE @extschema@.duplicate_report_query(p_target, p_merchant_id::text,
-    ARRAY['merchant_id', 'code', 'serial', 'sku', 'points', 'sku_name', 'batch_code', 'price', 'row_number',
-          'internal_dup', 'existing_dup', 'created_at']) USING p_merchant_id::text;
+  -- The casts are for adopted tables, whose types may be others.
+  RETURN QUERY EXECUTE format(
+    'SELECT m::uuid, c::text, se::text, sk::text, p::numeric, n::text, b::text, pr::numeric, r, i, e, t::timestamptz, st, dr, di
+     FROM (%s) AS report (m, c, se, sk, p, n, b, pr, r, i, e, t, st, dr, di)',
+    @extschema@.duplicate_report_query(p_target, p_merchant_id::text,
+      ARRAY['merchant_id', 'code', 'serial', 'sku', 'points', 'sku_name', 'batch_code', 'price', 'row_number',
+            'internal_dup', 'existing_dup', 'created_at'])) USING p_merchant_id::text;
 END
 $once$;
 

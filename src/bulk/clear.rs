@@ -21,6 +21,6 @@ fn clear_staging(target: Option<String>, scope: Option<String>) -> Result<JsonB,
     let (target, scope) = open(target, scope, &["SELECT", "DELETE"], &[])?;
     let deleted = spi::write(&target.bulk.clear(), &[scope.arg()])?;
     staging::cleared(&target, &scope)?;
-    let remaining = staging::now(&target, &scope)?.content.rows;
+    let remaining = staging::now(&target, &scope)?.0.rows;
     Ok(JsonB(json!({"success": true, "rows_deleted": deleted, "rows_remaining": remaining})))
 }

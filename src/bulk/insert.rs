@@ -1,12 +1,13 @@
 //! Inserting the clean rows into production: all or nothing, under a job that is kept either way.
 
+use super::staging::Staged;
 use super::validate::{Verdict, require_ready, validate};
-use super::{codes, open, staging};
+use super::{codes, open};
 use crate::backend::{self, Jsonb};
 use crate::error::{OnceError, Result};
 use crate::progress::{Phase, Progress};
 use crate::targets::{Scope, Target};
-use crate::{jobs, rights, spi};
+use crate::{jobs, spi, targets};
 use once_core::sqlstate::is_jobs_own;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -50,7 +51,6 @@ fn insert_clean(
     source_info: default!(Option<Jsonb>, "NULL"),
 ) -> std::result::Result<JsonB, ErrorReport> {
     let (target, scope) = open(target, scope, &["SELECT", "UPDATE"], &["SELECT", "INSERT"])?;
-    require_jobs_rights(&target)?;
     let staged = require_ready(&target, &scope)?;
     let job = jobs::create(&target, &scope, source_info)?;
 
@@ -91,18 +91,10 @@ fn insert_clean(
     }))
 }
 
-fn require_jobs_rights(target: &Target) -> Result<()> {
-    let table = spi::own("import_jobs")?;
-    let oid = crate::targets::oid_of(&table)?.ok_or_else(|| OnceError::RelationGone { relation: table.clone() })?;
-    rights::require(&table, oid, &["SELECT", "INSERT", "UPDATE"], |role| {
-        format!("SELECT {}.grant_import_access('{}', '{role}'); as its owner.", table.schema, target.name)
-    })
-}
-
 fn work(
     target: &Target,
     scope: &Scope,
-    staged: staging::Staged,
+    staged: Staged,
     job: Uuid,
     expected: &Cell<Option<i64>>,
 ) -> std::result::Result<i64, Stop> {
@@ -114,21 +106,45 @@ fn work(
     jobs::processing(job, verdict.clean)?;
 
     progress.phase(Phase::Inserting, verdict.clean);
-    let written = spi::write(&target.bulk.insert(), &[scope.arg(), job.into()])?;
+    let written = with_constraints_checked(target, || spi::write(&target.bulk.insert(), &[scope.arg(), job.into()]))?;
     if written != verdict.clean {
-        return Err(Stop::Failed(Failure {
-            sqlstate: "P0001".into(),
-            message: format!(
+        return Err(failure(
+            "P0001",
+            format!(
                 "{} to be inserted, but only {written} could be: the others came into production meanwhile, or a \
                  trigger kept them out. Nothing was written; mark duplicates and try again.",
                 codes(verdict.clean)
             ),
-            detail: None,
-            errors: None,
-        }));
+        ));
+    }
+    let carrying: i64 = spi::fresh_one(&target.bulk.job_rows(), &[scope.arg(), job.into()], |row| row.need(1))?;
+    if carrying != written {
+        return Err(failure(
+            "P0001",
+            format!(
+                "{} inserted, but {carrying} of them carry the job in its scope: a trigger changes \"{}\" or the scope. \
+                 Nothing was written, for it could not have been undone.",
+                codes(written),
+                target.spec.job_column
+            ),
+        ));
     }
     jobs::completed(job, written)?;
     Ok(written)
+}
+
+/// Runs `work` with the target's deferred constraints checked in it, so that what they refuse is the job's
+/// failure and not the transaction's.
+fn with_constraints_checked<T>(target: &Target, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let Some(constraints) = targets::deferred_constraints(target.relation_oid)? else { return work() };
+    spi::script(&format!("SET CONSTRAINTS {constraints} IMMEDIATE"))?;
+    let done = work()?;
+    spi::script(&format!("SET CONSTRAINTS {constraints} DEFERRED"))?;
+    Ok(done)
+}
+
+fn failure(sqlstate: &str, message: String) -> Stop {
+    Stop::Failed(Failure { sqlstate: sqlstate.into(), message, detail: None, errors: None })
 }
 
 fn require_valid(verdict: &Verdict) -> std::result::Result<(), Stop> {
@@ -141,12 +157,7 @@ fn require_valid(verdict: &Verdict) -> std::result::Result<(), Stop> {
         }));
     }
     if verdict.clean == 0 {
-        return Err(Stop::Failed(Failure {
-            sqlstate: "02000".into(),
-            message: "No clean codes to insert".into(),
-            detail: None,
-            errors: None,
-        }));
+        return Err(failure("02000", "No clean codes to insert".into()));
     }
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! Marking duplicates: within what is staged, and against production. Always computed from the truth.
 
-use super::{CHUNK, each_chunk, open, require_known, staging};
+use super::staging::{self, Staged};
+use super::{open, require_known};
 use crate::error::OnceError;
 use crate::progress::{Phase, Progress};
-use crate::spi;
+use crate::spi::{self, Plan};
+use crate::targets::{Scope, Target};
+use once_core::bulk::Lookup;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -31,41 +34,65 @@ fn mark_duplicates(
         return Err(OnceError::BadChunkSize { given: size }.into());
     }
     let (target, scope) = open(target, scope, &["SELECT", "UPDATE"], &["SELECT"])?;
-    let bulk = &target.bulk;
     staging::require_whole(&target, &scope)?;
     let mut progress = Progress::start(target.relation_oid);
 
     progress.phase(Phase::Counting, 0);
-    let staged = staging::now(&target, &scope)?;
-    require_known(&target, &scope, staged.content.rows)?;
+    let (staged, _) = staging::now(&target, &scope)?;
+    require_known(&target, &scope, staged.rows)?;
 
-    progress.phase(Phase::MarkingInternal, staged.content.rows);
-    if staged.internal > 0 {
-        spi::write(&bulk.unflag_internal(), &[scope.arg()])?;
-    }
-    spi::write(&bulk.flag_internal(), &[scope.arg()])?;
+    progress.phase(Phase::Marking, staged.rows);
+    let lookup = target.lookup(staged.rows)?;
+    let chunks = set_flags(&target, &scope, lookup, size, &mut progress)?;
 
-    progress.phase(Phase::MarkingExisting, staged.content.rows);
-    let mark_existing = bulk.mark_existing();
-    let chunks = each_chunk(&target, &scope, staged, size, |after, last, rows| {
-        spi::write(&mark_existing, &[scope.arg(), after.into(), last.into()])?;
-        progress.advance(rows);
-        Ok(())
-    })?;
-    staging::checked(&target, &scope, staged.content)?;
-
-    progress.phase(Phase::Counting, staged.content.rows);
-    let (total, internal, existing, both) = spi::fresh_one(&bulk.figures(), &[scope.arg()], |row| {
-        Ok((row.need::<i64>(1)?, row.need::<i64>(2)?, row.need::<i64>(3)?, row.need::<i64>(4)?))
-    })?;
+    progress.phase(Phase::Counting, staged.rows);
+    let (after, both) = staging::now(&target, &scope)?;
+    // What was compared is what was there at the start; how it is flagged shows only now.
+    staging::checked(&target, &scope, Staged { internal: after.internal, existing: after.existing, ..staged })?;
     Ok(JsonB(json!({
         "success": true,
-        "total_rows": total,
-        "internal_duplicates": internal,
-        "database_duplicates": existing,
-        "clean_count": total - internal - existing + both,
+        "total_rows": after.rows,
+        "internal_duplicates": after.internal,
+        "database_duplicates": after.existing,
+        "clean_count": after.rows - after.internal - after.existing + both,
         "chunks_processed": chunks,
     })))
 }
 
-const _: () = assert!(CHUNK == 100_000, "the default of chunk_size says the same");
+/// A row whose flags are wrong, with what they should be.
+type Wrong = (i64, bool, bool);
+
+/// Reads the comparison of all staged rows chunk by chunk, and corrects the flags of those where they are
+/// wrong; gives the number of chunks. No more than a chunk is in memory.
+fn set_flags(
+    target: &Target,
+    scope: &Scope,
+    lookup: Lookup,
+    size: i64,
+    progress: &mut Progress,
+) -> crate::error::Result<i64> {
+    let compared = spi::planned(Plan::Join, || spi::Cursor::open(&target.bulk.comparison(lookup), &[scope.arg()]))?;
+    let set_flags = target.bulk.set_flags();
+    let mut chunks = 0;
+    loop {
+        let rows = compared.fetch(size, |row| {
+            let wrong: bool = row.need(6)?;
+            Ok(if wrong { Some((row.need(1)?, row.need(2)?, row.need(3)?)) } else { None })
+        })?;
+        let read = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        if read == 0 {
+            return Ok(chunks);
+        }
+        let mut wrong: Vec<Wrong> = rows.into_iter().flatten().collect();
+        if !wrong.is_empty() {
+            wrong.sort_unstable(); // by row_number, which is the order of the index and of the table
+            let numbers: Vec<i64> = wrong.iter().map(|row| row.0).collect();
+            let internal: Vec<bool> = wrong.iter().map(|row| row.1).collect();
+            let existing: Vec<bool> = wrong.iter().map(|row| row.2).collect();
+            let args = [scope.arg(), numbers.into(), internal.into(), existing.into()];
+            spi::planned(Plan::Probe, || spi::write(&set_flags, &args))?;
+        }
+        progress.advance(read);
+        chunks += 1;
+    }
+}

@@ -1,7 +1,7 @@
 //! The duplicate report. Its rows are streamed by PL/pgSQL (see sql/schema/reports.sql); here is the
 //! statement, and whether it may be run.
 
-use super::open;
+use super::open_to_read;
 use super::validate::require_ready;
 use crate::error::OnceError;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -21,8 +21,8 @@ fn duplicate_report_query(
     scope: Option<String>,
     columns: default!(Option<Vec<Option<String>>>, "NULL"),
 ) -> Result<String, ErrorReport> {
-    let (target, scope) = open(target, scope, &["SELECT"], &["SELECT"])?;
-    require_ready(&target, &scope)?;
+    let (target, scope) = open_to_read(target, scope, &["SELECT"], &["SELECT"])?;
+    let staged = require_ready(&target, &scope)?;
     let columns: Vec<String> = columns.unwrap_or_default().into_iter().flatten().collect();
     let unknown: Vec<&str> = columns.iter().filter(|c| !target.bulk.staged.contains(c)).map(String::as_str).collect();
     if !unknown.is_empty() {
@@ -34,5 +34,5 @@ fn duplicate_report_query(
         .into());
     }
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    Ok(target.bulk.report(&columns))
+    Ok(target.bulk.report(&columns, target.lookup(staged.rows)?))
 }

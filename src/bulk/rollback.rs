@@ -7,16 +7,16 @@ use crate::jobs::{self, Job};
 use crate::progress::{Phase, Progress};
 use crate::targets::{Scope, Target};
 use crate::{rights, spi};
+use once_core::sqlstate::is_jobs_own;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
 use serde_json::json;
 
-/// The rollback is refused: this many rows of the job are protected.
-struct Protected(i64);
-
+/// Why the rollback did not take place.
 enum Stop {
-    Refused(Protected),
+    /// So many rows of the job stay whatever is deleted: they are protected, or a trigger keeps them.
+    Refused(i64),
     Error(OnceError),
 }
 
@@ -30,7 +30,7 @@ impl From<OnceError> for Stop {
 ///
 /// `p_keep_protected`: false refuses the rollback when a row is protected (claimed, say) and changes
 /// nothing; true deletes the others and keeps those. Gives `{success, job_id, codes_deleted, codes_kept,
-/// original_insert_count, message}`.
+/// original_insert_count, message}`, and `sqlstate` where a constraint or trigger refused.
 ///
 /// # Errors
 /// `22004` for a NULL, `P0002` for an unknown job, `55000` where the job is not `completed` or more rows
@@ -43,29 +43,37 @@ fn rollback_import_job(
 ) -> std::result::Result<JsonB, ErrorReport> {
     let keep = p_keep_protected.ok_or(OnceError::NullArgument { name: "p_keep_protected".into() })?;
     let (target, scope) = of(&jobs::load(p_job_id, false)?)?;
-    rights::require(&target.bulk.relation, target.relation_oid, &["SELECT", "DELETE"], |role| {
-        format!("GRANT SELECT, DELETE ON {} TO \"{role}\"; as its owner.", target.bulk.relation)
-    })?;
+    let hint = rights::ask_for_access(&target)?;
+    rights::require(&target.bulk.relation, target.relation_oid, &["SELECT", "DELETE"], &hint)?;
     jobs::lock(&target, &scope)?;
     let job = jobs::load(p_job_id, true)?;
     if job.status != "completed" {
         return Err(OnceError::JobState { id: job.id.to_string(), status: job.status }.into());
     }
+    let mut sqlstate = None;
     let (success, deleted, kept, message) = match backend::subtransaction(|| work(&target, &scope, &job, keep)) {
         Ok(Ok((deleted, 0))) => (true, deleted, 0, format!("{} deleted", codes(deleted))),
         Ok(Ok((deleted, kept))) => (true, deleted, kept, format!("{} deleted, {kept} protected kept", codes(deleted))),
-        Ok(Err(Stop::Refused(Protected(rows)))) => (false, 0, rows, refusal(&target, rows)),
+        Ok(Err(Stop::Refused(rows))) => (false, 0, rows, refusal(&target, rows)),
         Ok(Err(Stop::Error(error))) => return Err(error.into()),
+        Err(error) if is_jobs_own(&error.sqlstate) => {
+            sqlstate = Some(error.sqlstate);
+            (false, 0, 0, error.message)
+        }
         Err(error) => error.rethrow(),
     };
-    Ok(JsonB(json!({
+    let mut answer = json!({
         "success": success,
         "job_id": job.id.to_string(),
         "codes_deleted": deleted,
         "codes_kept": kept,
         "original_insert_count": job.rows_written,
         "message": message,
-    })))
+    });
+    if let Some(sqlstate) = sqlstate {
+        answer["sqlstate"] = json!(sqlstate);
+    }
+    Ok(JsonB(answer))
 }
 
 fn refusal(target: &Target, rows: i64) -> String {
@@ -91,21 +99,30 @@ fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::R
     // Counted after the deletion, by a statement of its own: whoever claimed a row meanwhile has won.
     let left: i64 = spi::fresh_one(&target.bulk.job_rows(), &args(), |row| row.need(1))?;
     if left > 0 && !keep {
-        return Err(Stop::Refused(Protected(left)));
+        return Err(Stop::Refused(left));
     }
     let (id, found) = (job.id.to_string(), deleted + left);
     if let Some(written) = job.rows_written {
         if found > written {
             return Err(OnceError::ForeignRows { id, found, written }.into());
         }
-        if found < written && row_security_active(target)? {
-            return Err(OnceError::RowsHidden { id, found, written }.into());
+        if found < written {
+            require_none_elsewhere(target, scope, job, found, written)?;
         }
     }
     jobs::rolled_back(job.id, left)?;
     Ok((deleted, left))
 }
 
-fn row_security_active(target: &Target) -> Result<bool> {
-    spi::fresh_one("SELECT row_security_active($1::oid)", &[target.relation_oid.into()], |row| row.need(1))
+/// Rows that are missing may have been deleted by hand; but not be hidden, nor moved to another scope.
+fn require_none_elsewhere(target: &Target, scope: &Scope, job: &Job, found: i64, written: i64) -> Result<()> {
+    let id = job.id.to_string();
+    if target.row_security()? {
+        return Err(OnceError::RowsHidden { id, found, written });
+    }
+    let Some(strays) = target.bulk.strays() else { return Ok(()) };
+    if spi::fresh_one(&strays, &[scope.arg(), job.id.into()], |row| row.need::<bool>(1))? {
+        return Err(OnceError::RowsMoved { id, found, written });
+    }
+    Ok(())
 }

@@ -5,55 +5,83 @@
 //! `staging_checks` is UNLOGGED too. Its row with a NULL scope is the witness: planted once, it is gone
 //! after a crash, while `stagings`, which is logged, still says that it was planted. Clearing a scope
 //! plants it again and notes in `stagings` that rows were lost once; from then on a scope without a row
-//! of its own in `staging_checks` has not been cleared since that crash.
+//! of its own in `staging_checks` has not been cleared since that crash, and has to be before it goes on,
+//! whether or not it had staged anything: COPY leaves no trace of who did.
 
 use crate::error::{OnceError, Result};
-use crate::spi;
+use crate::spi::{self, Arg, Row};
 use crate::targets::{Scope, Target};
+use once_core::ident::Relation;
 
-/// What is staged of a scope: enough to tell whether any row came or went.
+/// What is staged of a scope: enough to tell whether any row came, went or changed.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Content {
+pub struct Staged {
     pub rows: i64,
     pub highest: i64,
-    fingerprint: i64,
-}
-
-/// What is staged of a scope now.
-#[derive(Clone, Copy)]
-pub struct Staged {
-    pub content: Content,
-    pub lowest: i64,
-    /// Rows flagged as internal duplicates.
+    pub fingerprint: i64,
     pub internal: i64,
+    pub existing: i64,
 }
 
-/// Looks at what is staged now.
-pub fn now(target: &Target, scope: &Scope) -> Result<Staged> {
-    spi::fresh_one(&target.bulk.staged_now(), &[scope.arg()], |row| {
-        let content = Content { rows: row.need(1)?, highest: row.need(2)?, fingerprint: row.need(3)? };
-        Ok(Staged { content, lowest: row.need(4)?, internal: row.need(5)? })
-    })
+impl Staged {
+    fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            rows: row.need(1)?,
+            highest: row.need(2)?,
+            fingerprint: row.need(3)?,
+            internal: row.need(4)?,
+            existing: row.need(5)?,
+        })
+    }
 }
 
-/// Plants the witness of a newly registered target.
+/// Looks at what is staged now, and how many rows are flagged both ways.
+pub fn now(target: &Target, scope: &Scope) -> Result<(Staged, i64)> {
+    spi::fresh_one(&target.bulk.staged_now(), &[scope.arg()], |row| Ok((Staged::read(row)?, row.need(6)?)))
+}
+
+/// A staging table as `$1` and `$2` of the statements here.
+fn named(staging: &Relation) -> [Arg<'static>; 2] {
+    [staging.schema.clone().into(), staging.name.clone().into()]
+}
+
+/// A staging table and a scope as `$1` to `$3`.
+fn scoped(target: &Target, scope: &Scope) -> [Arg<'static>; 3] {
+    let [schema, name] = named(&target.bulk.staging);
+    [schema, name, scope.text.clone().into()]
+}
+
+/// Plants the witness of a newly registered staging table.
 pub fn plant(target: &Target) -> Result<()> {
-    let new = spi::write(
-        &format!("INSERT INTO {} (target) VALUES ($1) ON CONFLICT DO NOTHING", spi::own("stagings")?),
-        &[target.name.as_str().into()],
-    )?;
-    if new == 1 { remember_witness(target).map(drop) } else { Ok(()) }
+    let insert = format!(
+        "INSERT INTO {} (staging_schema, staging_name) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        spi::own("stagings")?
+    );
+    let new = spi::write(&insert, &named(&target.bulk.staging))?;
+    if new == 1 { plant_witness(target).map(drop) } else { Ok(()) }
 }
 
-fn remember_witness(target: &Target) -> Result<bool> {
-    let planted = spi::write(
-        &format!(
-            "INSERT INTO {} (target, scope) VALUES ($1, NULL) ON CONFLICT (target, scope) DO NOTHING",
-            spi::own("staging_checks")?
-        ),
-        &[target.name.as_str().into()],
-    )?;
-    Ok(planted == 1)
+/// Whether the witness was gone.
+fn plant_witness(target: &Target) -> Result<bool> {
+    let insert = format!(
+        "INSERT INTO {} (staging_schema, staging_name, scope) VALUES ($1, $2, NULL) ON CONFLICT DO NOTHING",
+        spi::own("staging_checks")?
+    );
+    Ok(spi::write(&insert, &named(&target.bulk.staging))? == 1)
+}
+
+/// Forgets a staging table that is no target's any more, or is about to be created.
+pub fn forget(staging: &Relation) -> Result<()> {
+    for table in ["staging_checks", "stagings"] {
+        let table = spi::own(table)?;
+        if crate::targets::oid_of(&table)?.is_some() {
+            spi::write(
+                &format!("DELETE FROM {table} WHERE staging_schema = $1 AND staging_name = $2"),
+                &named(staging),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// # Errors
@@ -62,18 +90,14 @@ pub fn require_whole(target: &Target, scope: &Scope) -> Result<()> {
     if !target.staging_unlogged {
         return Ok(());
     }
-    let emptied = spi::fresh_one(
-        &format!(
-            "SELECT NOT EXISTS (SELECT FROM {checks} WHERE target = $1 AND scope IS NULL) \
-             OR (EXISTS (SELECT FROM {stagings} WHERE target = $1 AND lost_at IS NOT NULL) \
-                 AND NOT EXISTS (SELECT FROM {checks} WHERE target = $1 AND scope = $2))",
-            checks = spi::own("staging_checks")?,
-            stagings = spi::own("stagings")?
-        ),
-        &[target.name.as_str().into(), scope.text.as_str().into()],
-        |row| row.need::<bool>(1),
-    )?;
-    if emptied {
+    let emptied = format!(
+        "SELECT NOT EXISTS (SELECT FROM {checks} WHERE staging_schema = $1 AND staging_name = $2 AND scope IS NULL) \
+         OR (EXISTS (SELECT FROM {stagings} WHERE staging_schema = $1 AND staging_name = $2 AND lost_at IS NOT NULL) \
+             AND NOT EXISTS (SELECT FROM {checks} WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3))",
+        checks = spi::own("staging_checks")?,
+        stagings = spi::own("stagings")?
+    );
+    if spi::fresh_one(&emptied, &scoped(target, scope), |row| row.need::<bool>(1))? {
         return Err(OnceError::StagingEmptied {
             target: target.name.clone(),
             staging: target.bulk.staging.clone(),
@@ -83,43 +107,35 @@ pub fn require_whole(target: &Target, scope: &Scope) -> Result<()> {
     Ok(())
 }
 
-/// Remembers that the duplicates among `content` have been marked.
-pub fn checked(target: &Target, scope: &Scope, content: Content) -> Result<()> {
-    spi::write(
-        &format!(
-            "INSERT INTO {} AS c (target, scope, rows, highest, fingerprint) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (target, scope) \
-             DO UPDATE SET rows = $3, highest = $4, fingerprint = $5, checked_at = clock_timestamp()",
-            spi::own("staging_checks")?
-        ),
-        &[
-            target.name.as_str().into(),
-            scope.text.as_str().into(),
-            content.rows.into(),
-            content.highest.into(),
-            content.fingerprint.into(),
-        ],
-    )?;
-    Ok(())
+/// Remembers `staged` as what was marked.
+pub fn checked(target: &Target, scope: &Scope, staged: Staged) -> Result<()> {
+    let insert = format!(
+        "INSERT INTO {} (staging_schema, staging_name, scope, rows, highest, fingerprint, internal_dups, existing_dups) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (staging_schema, staging_name, scope) \
+         DO UPDATE SET rows = $4, highest = $5, fingerprint = $6, internal_dups = $7, existing_dups = $8, checked_at = clock_timestamp()",
+        spi::own("staging_checks")?
+    );
+    let [schema, name, scope] = scoped(target, scope);
+    let Staged { rows, highest, fingerprint, internal, existing } = staged;
+    let args = [schema, name, scope, rows.into(), highest.into(), fingerprint.into(), internal.into(), existing.into()];
+    spi::write(&insert, &args).map(drop)
 }
 
 /// # Errors
 /// `55000` where what is staged is not what was marked last.
-pub fn require_checked(target: &Target, scope: &Scope, content: Content) -> Result<()> {
-    let then = spi::fresh(
-        &format!(
-            "SELECT rows, highest, fingerprint FROM {} WHERE target = $1 AND scope = $2",
-            spi::own("staging_checks")?
-        ),
-        &[target.name.as_str().into(), scope.text.as_str().into()],
-        |row| Ok(Content { rows: row.need(1)?, highest: row.need(2)?, fingerprint: row.need(3)? }),
-    )?;
-    match then.first() {
-        Some(then) if *then == content => Ok(()),
-        None if content.rows == 0 => Ok(()),
+pub fn require_checked(target: &Target, scope: &Scope, staged: Staged) -> Result<()> {
+    let marked = format!(
+        "SELECT rows, highest, fingerprint, internal_dups, existing_dups FROM {} \
+         WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3",
+        spi::own("staging_checks")?
+    );
+    match spi::fresh(&marked, &scoped(target, scope), Staged::read)?.first() {
+        Some(then) if *then == staged => Ok(()),
+        None if staged.rows == 0 => Ok(()),
         then => Err(OnceError::NotCheckedSinceStaging {
             target: target.name.clone(),
             scope: scope.shown().into(),
-            now: content.rows,
+            now: staged.rows,
             then: then.map(|s| s.rows),
         }),
     }
@@ -127,11 +143,12 @@ pub fn require_checked(target: &Target, scope: &Scope, content: Content) -> Resu
 
 /// Remembers that the scope was cleared: rows that came meanwhile count as not marked.
 pub fn cleared(target: &Target, scope: &Scope) -> Result<()> {
-    if target.staging_unlogged && remember_witness(target)? {
-        spi::write(
-            &format!("UPDATE {} SET lost_at = clock_timestamp() WHERE target = $1", spi::own("stagings")?),
-            &[target.name.as_str().into()],
-        )?;
+    if plant_witness(target)? && target.staging_unlogged {
+        let lost = format!(
+            "UPDATE {} SET lost_at = clock_timestamp() WHERE staging_schema = $1 AND staging_name = $2",
+            spi::own("stagings")?
+        );
+        spi::write(&lost, &named(&target.bulk.staging))?;
     }
-    checked(target, scope, Content::default())
+    checked(target, scope, Staged::default())
 }

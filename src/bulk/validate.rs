@@ -1,12 +1,14 @@
 //! Validating what is about to be written: keys that came into production since, and rows that the
 //! target would not take.
 
-use super::{CHUNK, each_chunk, open, require_known, staging};
+use super::staging::{self, Staged};
+use super::{open, require_known};
 use crate::error::Result;
 use crate::progress::{Phase, Progress};
-use crate::spi;
+use crate::spi::{self, Plan};
 use crate::targets::{Scope, Target};
 use once_core::bulk::Rule;
+use once_core::ident::quote;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -22,6 +24,7 @@ pub struct Verdict {
     pub broken: i64,
     pub errors: Vec<Value>,
     pub totals: Map<String, Value>,
+    pub hint: Option<String>,
 }
 
 impl Verdict {
@@ -46,42 +49,44 @@ fn validate_staged(target: Option<String>, scope: Option<String>) -> std::result
     let (target, scope) = open(target, scope, &["SELECT", "UPDATE"], &["SELECT"])?;
     let staged = require_ready(&target, &scope)?;
     let verdict = validate(&target, &scope, staged, &mut Progress::start(target.relation_oid))?;
-    Ok(JsonB(json!({
+    let mut answer = json!({
         "valid": verdict.broken == 0,
         "total_clean_codes": verdict.clean,
         "validation_errors": verdict.broken,
         "errors": verdict.errors,
         "error_totals": verdict.totals,
         "new_db_duplicates_found": verdict.arrived,
-    })))
+    });
+    if let Some(hint) = verdict.hint {
+        answer["hint"] = json!(hint);
+    }
+    Ok(JsonB(answer))
 }
 
 /// That the staged rows are whole, known, and marked since the last of them came.
-pub fn require_ready(target: &Target, scope: &Scope) -> Result<staging::Staged> {
+pub fn require_ready(target: &Target, scope: &Scope) -> Result<Staged> {
     staging::require_whole(target, scope)?;
-    let staged = staging::now(target, scope)?;
-    require_known(target, scope, staged.content.rows)?;
-    staging::require_checked(target, scope, staged.content)?;
+    let (staged, _) = staging::now(target, scope)?;
+    require_known(target, scope, staged.rows)?;
+    staging::require_checked(target, scope, staged)?;
     Ok(staged)
 }
 
 /// The validation itself, on rows that are `require_ready`.
-pub fn validate(target: &Target, scope: &Scope, staged: staging::Staged, progress: &mut Progress) -> Result<Verdict> {
+pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut Progress) -> Result<Verdict> {
     let bulk = &target.bulk;
-    progress.phase(Phase::Validating, staged.content.rows);
-    let flag_arrived = bulk.flag_arrived();
-    let mut arrived = 0;
-    each_chunk(target, scope, staged, CHUNK, |after, last, rows| {
-        arrived += spi::write(&flag_arrived, &[scope.arg(), after.into(), last.into()])?;
-        progress.advance(rows);
-        Ok(())
-    })?;
+    progress.phase(Phase::Validating, staged.rows);
+    let flag_arrived = bulk.flag_arrived(target.lookup(staged.rows)?);
+    let arrived = spi::planned(Plan::Join, || spi::write(&flag_arrived, &[scope.arg()]))?;
+    if arrived > 0 {
+        staging::checked(target, scope, Staged { existing: staged.existing + arrived, ..staged })?;
+    }
 
     let rules = target.rules()?;
     let counts = spi::fresh_one(&bulk.count_broken(&rules), &[scope.arg()], |row| row.need::<Vec<i64>>(1))?;
     let (clean, counts) = counts.split_first().map_or((0, &[][..]), |(clean, counts)| (*clean, counts));
     let broken: Vec<(&Rule, i64)> = rules.iter().zip(counts.iter().copied()).filter(|(_, rows)| *rows > 0).collect();
-    let mut verdict = Verdict { clean, arrived, broken: 0, errors: Vec::new(), totals: Map::new() };
+    let mut verdict = Verdict { clean, arrived, broken: 0, errors: Vec::new(), totals: Map::new(), hint: None };
     for (rule, rows) in &broken {
         verdict.broken += rows;
         verdict.totals.insert(rule.reason.clone(), json!(rows));
@@ -113,6 +118,11 @@ fn count_without_scope(target: &Target, scope: &Scope, verdict: &mut Verdict) ->
     let reason = format!("{column} is NULL");
     verdict.broken += rows;
     verdict.totals.insert(reason.clone(), json!(rows));
+    verdict.hint = Some(format!(
+        "Rows without {column} stand in every scope's way: DELETE FROM {} WHERE {} IS NULL; once you know whose they are.",
+        target.bulk.staging,
+        quote(column)
+    ));
     let room = usize::try_from(NAMED).unwrap_or(0).saturating_sub(verdict.errors.len());
     let named = numbers.iter().take(room);
     verdict.errors.extend(named.map(|row| json!({"row": row, "column": column, "value": null, "reason": reason})));

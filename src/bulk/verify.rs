@@ -27,7 +27,13 @@ fn verify_import_job(p_job_id: Option<Uuid>) -> Result<JsonB, ErrorReport> {
     let message = match (job.status.as_str(), actual - expected) {
         ("completed", 0) => format!("All there: {}", codes(expected)),
         ("completed", more) if more > 0 => format!("{} with the job's id that it did not write", codes(more)),
-        ("completed", less) => format!("{} missing: deleted after the import", codes(-less)),
+        ("completed", less) if target.row_security()? => {
+            format!(
+                "{} missing: deleted or moved after the import, or hidden from you by row-level security",
+                codes(-less)
+            )
+        }
+        ("completed", less) => format!("{} missing: deleted or moved after the import", codes(-less)),
         ("rolled_back", _) => format!(
             "The job was rolled back at {}; {} left, {protected} protected",
             job.rolled_back_at.as_deref().unwrap_or("an unknown time"),

@@ -19,40 +19,44 @@ struct Wanted {
     not_null: bool,
 }
 
-/// Adds what the table lacks and can be given without touching its rows; gives its name.
-pub fn table(install: &Install, there: &Table) -> Result<String> {
-    let name = there.relation.name.strip_prefix(&install.prefix).unwrap_or(&there.relation.name);
-    let mut added = Vec::new();
-    for wanted in fresh_columns(install, name)? {
-        if there.column(&wanted.name).is_some() || !add(there, &wanted)? {
-            continue;
+/// Adds what the tables lack and can be given without touching their rows; gives their names.
+pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>> {
+    let mut adopted = Vec::new();
+    if there.is_empty() {
+        return Ok(adopted);
+    }
+    for ((name, table), columns) in there.iter().zip(fresh_columns(install, there)?) {
+        let mut added = Vec::new();
+        for wanted in columns {
+            if table.column(&wanted.name).is_none() && add(table, &wanted)? {
+                added.push(wanted.name);
+            }
         }
-        added.push(wanted.name);
+        if *name == install.kit.staging {
+            add_row_index(table)?;
+        }
+        if !added.is_empty() {
+            spi::notice(
+                format!("{} was adopted, with new columns {}", table.relation, quote_list(&added)),
+                "Its rows, row-level security and indexes are as they were.".into(),
+            );
+        }
+        adopted.push(spi::shown(&table.relation)?);
     }
-    if name == install.kit.staging {
-        add_row_index(there)?;
-    }
-    if !added.is_empty() {
-        spi::notice(
-            format!("{} was adopted, with new columns {}", there.relation, quote_list(&added)),
-            "Its rows, row-level security and indexes are as they were.".into(),
-        );
-    }
-    spi::shown(&there.relation)
+    Ok(adopted)
 }
 
-/// The columns that a new installation of the kit would give this table.
-fn fresh_columns(install: &Install, name: &str) -> Result<Vec<Wanted>> {
-    let created = backend::subtransaction(|| -> std::result::Result<(), Result<Vec<Wanted>>> {
-        let look = || {
-            for (_, sql) in install.kit.tables {
-                spi::script(&install.render_as(sql, SCRATCH))?;
-            }
-            columns(&Relation { schema: install.schema.clone(), name: format!("{SCRATCH}{name}") })
-        };
-        Err(look()) // an Err rolls the scratch tables back
-    });
-    match created {
+/// The columns that a new installation of the kit would give these tables: it is made under another prefix
+/// and rolled back.
+fn fresh_columns(install: &Install, there: &[(&str, Table)]) -> Result<Vec<Vec<Wanted>>> {
+    let look = || {
+        for (_, sql) in install.kit.tables {
+            spi::script(&install.render_as(sql, SCRATCH))?;
+        }
+        there.iter().map(|(name, _)| columns(&install.relation_as(name, SCRATCH))).collect()
+    };
+    // An Err rolls the scratch tables back.
+    match backend::subtransaction(|| -> std::result::Result<(), Result<Vec<Vec<Wanted>>>> { Err(look()) }) {
         Ok(Err(columns)) => columns,
         Ok(Ok(())) => Err(OnceError::Internal("the scratch tables were kept".into())),
         Err(error) => error.rethrow(),

@@ -21,14 +21,20 @@ pub struct Column {
     pub name: String,
     /// The type as DDL writes it, qualified, with its modifier.
     pub sql_type: String,
-    /// The type without its modifier, as a CAST takes it.
-    pub plain_type: String,
+    /// The type under all domains, and how a CAST writes it, without a modifier.
+    pub base: Oid,
+    pub base_type: String,
+    pub is_enum: bool,
+    pub is_text: bool,
     /// The collation, qualified, where it is not the type's own.
     pub collation: Option<String>,
+    /// Whether equal values of its collation are the same bytes.
+    pub deterministic: bool,
     pub not_null: bool,
     /// Whether a default, an identity or a generation expression fills it.
     pub filled_by_itself: bool,
-    pub is_text: bool,
+    /// Whether nothing else may fill it.
+    pub generated_always: bool,
 }
 
 impl Table {
@@ -71,18 +77,25 @@ pub fn describe(oid: Oid) -> Result<Table> {
         relation,
         oid,
         unlogged: persistence == "u",
-        is_table: kind == "r" || kind == "p",
+        is_table: (kind == "r" || kind == "p") && persistence != "t",
         columns: columns(oid)?,
     })
 }
 
 /// The columns of a relation, in order.
-pub fn columns(oid: Oid) -> Result<Vec<Column>> {
+fn columns(oid: Oid) -> Result<Vec<Column>> {
     spi::read(
-        "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, -1), \
+        "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), b.oid, format_type(b.oid, -1), b.typtype = 'e', \
+         b.typcategory = 'S', \
          CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END, \
-         a.attnotnull, a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', t.typcategory = 'S' \
+         coalesce(co.collisdeterministic, true), a.attnotnull, \
+         a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', a.attidentity = 'a' OR a.attgenerated <> '' \
          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+         JOIN pg_type b ON b.oid = ( \
+           WITH RECURSIVE domains(oid, under) AS ( \
+             SELECT t.oid, t.typbasetype UNION ALL \
+             SELECT u.oid, u.typbasetype FROM domains d JOIN pg_type u ON u.oid = d.under) \
+           SELECT d.oid FROM domains d WHERE d.under = 0) \
          LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
          WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
         &[oid.into()],
@@ -90,11 +103,15 @@ pub fn columns(oid: Oid) -> Result<Vec<Column>> {
             Ok(Column {
                 name: row.need(1)?,
                 sql_type: row.need(2)?,
-                plain_type: row.need(3)?,
-                collation: row.get(4)?,
-                not_null: row.need(5)?,
-                filled_by_itself: row.need(6)?,
-                is_text: row.need(7)?,
+                base: row.need(3)?,
+                base_type: row.need(4)?,
+                is_enum: row.need(5)?,
+                is_text: row.need(6)?,
+                collation: row.get(7)?,
+                deterministic: row.need(8)?,
+                not_null: row.need(9)?,
+                filled_by_itself: row.need(10)?,
+                generated_always: row.need(11)?,
             })
         },
     )
@@ -115,11 +132,13 @@ pub fn unique_index(table: &Table, names: &[String]) -> Result<Option<Vec<KeyCol
     let Some(index) = index.first() else { return Ok(None) };
     let columns = spi::read(
         "SELECT a.attname::text, \
-         CASE WHEN oc.opcintype <> a.atttypid AND t.typtype <> 'p' THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname) END, \
+         CASE WHEN t.typtype = 'p' THEN CASE WHEN at.typtype = 'd' THEN format_type(at.typbasetype, -1) END \
+              WHEN t.oid <> at.oid THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname) END, \
          quote_ident(cn.nspname) || '.' || quote_ident(co.collname), \
          quote_ident(opn.nspname) || '.' || op.oprname \
          FROM pg_index i CROSS JOIN LATERAL generate_series(0, i.indnkeyatts - 1) k \
          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] \
+         JOIN pg_type at ON at.oid = a.atttypid \
          JOIN pg_opclass oc ON oc.oid = i.indclass[k] \
          JOIN pg_type t ON t.oid = oc.opcintype JOIN pg_namespace tn ON tn.oid = t.typnamespace \
          JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amoplefttype = oc.opcintype \
@@ -171,5 +190,34 @@ pub fn check_constraints(table: &Table) -> Result<Vec<Rule>> {
                 broken: format!("(({expression}) IS FALSE)"),
             })
         },
+    )
+}
+
+/// Whether a trigger may change a row before it is written, so that what is staged is not what must fit.
+pub fn has_before_insert_trigger(table: &Table) -> Result<bool> {
+    spi::read_one(
+        "SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgenabled <> 'D' \
+         AND t.tgtype & 7 = 7)", // for each row, before, insert: pg_trigger.h
+        &[table.oid.into()],
+        |row| row.need(1),
+    )
+}
+
+/// Constraints that are checked at commit unless told otherwise, quoted and separated by commas.
+pub fn deferred_constraints(oid: Oid) -> Result<Option<String>> {
+    spi::read_one(
+        "SELECT string_agg(quote_ident(n.nspname) || '.' || quote_ident(c.conname), ', ') \
+         FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.conrelid = $1 AND c.condeferred",
+        &[oid.into()],
+        |row| row.get(1),
+    )
+}
+
+/// About how many rows a table holds, by its size: statistics may be old, or not there yet.
+pub fn estimated_rows(oid: Oid) -> Result<i64> {
+    spi::read_one(
+        "SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint / 100 FROM pg_partition_tree($1)",
+        &[oid.into()],
+        |row| row.need(1),
     )
 }

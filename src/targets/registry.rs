@@ -53,9 +53,10 @@ fn create_target(
 #[search_path(pg_catalog, pg_temp)]
 fn drop_target(name: Option<String>) -> std::result::Result<(), ErrorReport> {
     let name = name.ok_or(OnceError::NullArgument { name: "name".into() })?;
-    lookup(&name)?;
+    let (relation, spec) = lookup(&name)?;
     let registry = spi::own("targets").map_err(ErrorReport::from)?;
     spi::write(&format!("DELETE FROM {registry} WHERE name = $1"), &[name.into()])?;
+    crate::bulk::staging::forget(&staging_of(&relation, &spec)?)?;
     Ok(())
 }
 
@@ -65,6 +66,7 @@ pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
     if !table.is_table {
         return Err(OnceError::NotATable { relation: table.relation });
     }
+    jobs::lock_setup()?;
     rights::require_owner(&table.relation, table.oid)?;
     require_columns(&table, &spec)?;
     jobs::install()?;
@@ -72,7 +74,10 @@ pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
     let staging_name = staging_of(&table.relation, &spec)?;
     let staging = match catalog::find(&staging_name)? {
         Some(staging) => staging,
-        None => create_staging(&staging_name, &table, &spec)?,
+        None => {
+            crate::bulk::staging::forget(&staging_name)?;
+            create_staging(&staging_name, &table, &spec)?
+        }
     };
     rights::require_owner(&staging.relation, staging.oid)?;
     let (relation, job_indexed) = (table.relation.clone(), catalog::has_index_on(&table, &spec.job_column)?);
@@ -94,6 +99,17 @@ pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
 /// Whether the registration is new; one that says the same is left as it is.
 fn register(target: &Target) -> Result<bool> {
     let relation = &target.bulk.relation;
+    let sharing = spi::fresh(
+        &format!(
+            "SELECT name FROM {} WHERE schema_name = $1 AND staging_name = $2 AND name <> $3",
+            spi::own("targets")?
+        ),
+        &[relation.schema.as_str().into(), target.bulk.staging.name.as_str().into(), target.name.as_str().into()],
+        |row| row.need::<String>(1),
+    )?;
+    if let Some(other) = sharing.into_iter().next() {
+        return Err(OnceError::StagingTaken { staging: target.bulk.staging.clone(), other });
+    }
     let spec = serde_json::to_string(&target.spec).map_err(|e| OnceError::Internal(e.to_string()))?;
     let inserted = spi::write(
         &format!(

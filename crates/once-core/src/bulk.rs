@@ -63,6 +63,15 @@ impl Rule {
 /// What Unicode calls white space, and the zero-width characters that look like nothing.
 const WHITE_SPACE: &str = r"E'\t\n\u000B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u200B\u2028\u2029\u202F\u205F\u3000\uFEFF'";
 
+/// How to find a staged row's key in production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// By one hash join: best where much is staged in relation to what production holds.
+    Join,
+    /// By a probe of the unique index a row: best where production holds far more than is staged.
+    Probe,
+}
+
 const CLEAN: &str = "s.internal_dup IS NOT TRUE AND s.existing_dup IS NOT TRUE";
 
 /// A bulk target as its statements need it.
@@ -128,87 +137,86 @@ impl Bulk {
         parts.join(" AND ")
     }
 
-    /// How many rows are staged, their highest number, a fingerprint of all their numbers (a row that
-    /// committed late may leave count and highest as they were), their lowest number, and how many are
-    /// flagged internal.
+    /// What is staged: how many rows, their highest number, a fingerprint of all numbers and keys, and how
+    /// many are flagged internal, existing and both. Count and number alone would not tell that a row
+    /// committed late in another's place, that a key was edited, or that all was staged anew.
     pub fn staged_now(&self) -> String {
+        let fingerprint = self.key.iter().fold("s.row_number".to_string(), |seed, column| {
+            let text = format!("s.{}::pg_catalog.text COLLATE pg_catalog.\"C\"", quote(&column.name));
+            format!("coalesce(pg_catalog.hashtextextended({text}, {seed}), pg_catalog.hashint8extended({seed}, 1))")
+        });
         format!(
             "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(s.row_number), 0), \
-             coalesce(pg_catalog.bit_xor(pg_catalog.hashint8extended(s.row_number, 0)), 0), coalesce(pg_catalog.min(s.row_number), 0), \
-             pg_catalog.count(*) FILTER (WHERE s.internal_dup) FROM {} s WHERE {}",
-            self.staging,
-            self.scope_is("s")
-        )
-    }
-
-    /// Total, internal, existing and both.
-    pub fn figures(&self) -> String {
-        format!(
-            "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE s.internal_dup), \
-             pg_catalog.count(*) FILTER (WHERE s.existing_dup), \
+             coalesce(pg_catalog.bit_xor({fingerprint}), 0), \
+             pg_catalog.count(*) FILTER (WHERE s.internal_dup), pg_catalog.count(*) FILTER (WHERE s.existing_dup), \
              pg_catalog.count(*) FILTER (WHERE s.internal_dup AND s.existing_dup) FROM {} s WHERE {}",
             self.staging,
             self.scope_is("s")
         )
     }
 
-    /// Flags every row whose key is staged with a lower number, and is not flagged yet.
-    pub fn flag_internal(&self) -> String {
+    /// Production rows `p` with the keys of staged rows `s`, as a join or as a subquery a row.
+    fn with_production(&self, lookup: Lookup) -> String {
+        match lookup {
+            Lookup::Join => format!(" LEFT JOIN {} p ON {}", self.relation, self.same_key("p", "s")),
+            Lookup::Probe => String::new(),
+        }
+    }
+
+    fn in_production(&self, lookup: Lookup) -> String {
+        let column = self.key.first().map(|c| quote(&c.name)).unwrap_or_default();
+        match lookup {
+            Lookup::Join => format!("(p.{column} IS NOT NULL)"),
+            Lookup::Probe => {
+                format!(
+                    "((SELECT true FROM {} p WHERE {} LIMIT 1) IS NOT NULL)",
+                    self.relation,
+                    self.same_key("p", "s")
+                )
+            }
+        }
+    }
+
+    /// Compares every staged row with what is staged and with production, in one pass: its row_number,
+    /// whether its key is staged with a lower number, whether production has it, and whether the flags
+    /// say otherwise. Read chunk by chunk through a cursor.
+    pub fn comparison(&self, lookup: Lookup) -> String {
+        let internal = "coalesce(s.row_number > r.first, false)";
+        let existing = self.in_production(lookup);
         format!(
-            "WITH r AS ({}) UPDATE {} s SET internal_dup = true FROM r \
-             WHERE {} AND {} AND s.row_number > r.first AND s.internal_dup IS NOT TRUE",
+            "SELECT c.*, (c.was_internal <> c.internal OR c.was_existing <> c.existing) FROM (WITH r AS ({}) \
+             SELECT s.row_number, {internal} AS internal, {existing} AS existing, \
+             s.internal_dup IS TRUE AS was_internal, s.existing_dup IS TRUE AS was_existing \
+             FROM {} s LEFT JOIN r ON {}{} WHERE {} OFFSET 0) c",
             self.repeated(),
             self.staging,
-            self.scope_is("s"),
-            self.is_repeated()
+            self.is_repeated(),
+            self.with_production(lookup),
+            self.scope_is("s")
         )
     }
 
-    /// Takes the flag back where the row with the lower number has gone.
-    pub fn unflag_internal(&self) -> String {
+    /// Sets the flags of the rows numbered `$2` to `$3` (internal) and `$4` (existing), three arrays.
+    pub fn set_flags(&self) -> String {
         format!(
-            "UPDATE {staging} s SET internal_dup = false WHERE {} AND s.internal_dup AND NOT EXISTS \
-             (SELECT FROM {staging} f WHERE {} AND f.row_number < s.row_number)",
-            self.scope_is("s"),
-            self.same_key("f", "s"),
-            staging = self.staging
-        )
-    }
-
-    /// The chunk of at most `$4` rows after number `$2`, none above `$3`: its last number and its size.
-    pub fn next_chunk(&self) -> String {
-        format!(
-            "SELECT pg_catalog.max(c.row_number), pg_catalog.count(*) FROM (SELECT s.row_number FROM {} s \
-             WHERE {} AND s.row_number > $2 AND s.row_number <= $3 ORDER BY s.row_number LIMIT $4) c",
+            "UPDATE {} s SET internal_dup = c.internal, existing_dup = c.existing \
+             FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) \
+             AS c(row_number, internal, existing) WHERE {} AND s.row_number = c.row_number",
             self.staging,
             self.scope_is("s")
         )
     }
 
-    /// Whether production holds the key of `s`: with a LIMIT this is one probe of the unique index a
-    /// row, and never a hash of all of production for each chunk.
-    fn in_production(&self) -> String {
-        format!("(SELECT true FROM {} p WHERE {} LIMIT 1) IS NOT NULL", self.relation, self.same_key("p", "s"))
-    }
-
-    /// Makes the flags of rows `$2 < row_number <= $3` say what production holds.
-    pub fn mark_existing(&self) -> String {
+    /// Flags the clean rows whose key production has got since.
+    pub fn flag_arrived(&self, lookup: Lookup) -> String {
+        let (from, found) = match lookup {
+            Lookup::Join => (format!(" FROM {} p", self.relation), self.same_key("p", "s")),
+            Lookup::Probe => (String::new(), self.in_production(lookup)),
+        };
         format!(
-            "UPDATE {} s SET existing_dup = NOT coalesce(s.existing_dup, false) WHERE {} \
-             AND s.row_number > $2 AND s.row_number <= $3 AND coalesce(s.existing_dup, false) <> ({})",
+            "UPDATE {} s SET existing_dup = true{from} WHERE {} AND {CLEAN} AND {found}",
             self.staging,
-            self.scope_is("s"),
-            self.in_production()
-        )
-    }
-
-    /// Flags the clean rows of `$2 < row_number <= $3` that production has got since.
-    pub fn flag_arrived(&self) -> String {
-        format!(
-            "UPDATE {} s SET existing_dup = true WHERE {} AND s.row_number > $2 AND s.row_number <= $3 AND {CLEAN} AND {}",
-            self.staging,
-            self.scope_is("s"),
-            self.in_production()
+            self.scope_is("s")
         )
     }
 
@@ -292,6 +300,18 @@ impl Bulk {
         )
     }
 
+    /// Whether any row of job `$2` stands outside its scope: moved there since, since none is written there.
+    /// The one statement that asks beyond the scope.
+    pub fn strays(&self) -> Option<String> {
+        self.scope.as_ref()?;
+        Some(format!(
+            "SELECT EXISTS (SELECT FROM {} p WHERE p.{} = $2 AND NOT ({}))",
+            self.relation,
+            quote(&self.job_column),
+            self.scope_is("p")
+        ))
+    }
+
     /// Deletes the rows of job `$2` that are not protected at the moment each is deleted.
     pub fn delete_job(&self) -> String {
         format!("DELETE FROM {} p WHERE {} AND NOT ({})", self.relation, self.of_job(), self.is_protected())
@@ -306,36 +326,49 @@ impl Bulk {
         format!("DELETE FROM {} s WHERE {}", self.staging, self.scope_is("s"))
     }
 
-    /// The duplicate report. `wanted` are the staged columns to give; with none, the whole row as jsonb.
-    /// Then status, the staged row and the production row that each duplicates.
-    pub fn report(&self, wanted: &[&str]) -> String {
+    /// The duplicate report. `wanted` are the staged columns to give; with none, row_number and the whole
+    /// row as jsonb. Then status, the staged row and the production row that each duplicates.
+    pub fn report(&self, wanted: &[&str], lookup: Lookup) -> String {
         let staged = if wanted.is_empty() {
             "s.row_number, pg_catalog.to_jsonb(s.*)".to_string()
         } else {
             let columns: Vec<String> = wanted.iter().map(|c| format!("s.{}", quote(c))).collect();
             columns.join(", ")
         };
-        let id = match self.primary_key.as_slice() {
+        let id = match lookup {
+            Lookup::Join => self.production_id(),
+            Lookup::Probe => {
+                format!(
+                    "(SELECT {} FROM {} p WHERE {} LIMIT 1)",
+                    self.production_id(),
+                    self.relation,
+                    self.same_key("p", "s")
+                )
+            }
+        };
+        format!(
+            "WITH r AS ({}) SELECT {staged}, CASE WHEN s.internal_dup AND s.existing_dup THEN 'BOTH_DUPLICATE' \
+             WHEN s.internal_dup THEN 'INTERNAL_DUPLICATE' WHEN s.existing_dup THEN 'DATABASE_DUPLICATE' ELSE 'CLEAN' END, \
+             CASE WHEN s.internal_dup THEN r.first END, CASE WHEN s.existing_dup THEN {id} END \
+             FROM {} s LEFT JOIN r ON {}{} WHERE {} ORDER BY s.row_number",
+            self.repeated(),
+            self.staging,
+            self.is_repeated(),
+            self.with_production(lookup),
+            self.scope_is("s")
+        )
+    }
+
+    /// What names a production row `p`: its primary key as text.
+    fn production_id(&self) -> String {
+        match self.primary_key.as_slice() {
             [] => "NULL".into(),
             [one] => format!("p.{}::pg_catalog.text", quote(one)),
             many => {
                 let parts: Vec<String> = many.iter().map(|c| format!("{}, p.{}", literal(c), quote(c))).collect();
                 format!("pg_catalog.jsonb_build_object({})::pg_catalog.text", parts.join(", "))
             }
-        };
-        format!(
-            "WITH r AS ({}) SELECT {staged}, CASE WHEN s.internal_dup AND s.existing_dup THEN 'BOTH_DUPLICATE' \
-             WHEN s.internal_dup THEN 'INTERNAL_DUPLICATE' WHEN s.existing_dup THEN 'DATABASE_DUPLICATE' ELSE 'CLEAN' END, \
-             CASE WHEN s.internal_dup THEN r.first END, \
-             CASE WHEN s.existing_dup THEN (SELECT {id} FROM {} p WHERE {} LIMIT 1) END \
-             FROM {} s LEFT JOIN r ON {} WHERE {} ORDER BY s.row_number",
-            self.repeated(),
-            self.relation,
-            self.same_key("p", "s"),
-            self.staging,
-            self.is_repeated(),
-            self.scope_is("s")
-        )
+        }
     }
 }
 
@@ -371,12 +404,11 @@ mod tests {
     fn all(bulk: &Bulk) -> Vec<String> {
         vec![
             bulk.staged_now(),
-            bulk.figures(),
-            bulk.flag_internal(),
-            bulk.unflag_internal(),
-            bulk.next_chunk(),
-            bulk.mark_existing(),
-            bulk.flag_arrived(),
+            bulk.comparison(Lookup::Join),
+            bulk.comparison(Lookup::Probe),
+            bulk.set_flags(),
+            bulk.flag_arrived(Lookup::Join),
+            bulk.flag_arrived(Lookup::Probe),
             bulk.count_broken(&[Rule::required("series", true)]),
             bulk.broken_rows(&[&Rule::required("series", true)]),
             bulk.insert(),
@@ -384,7 +416,8 @@ mod tests {
             bulk.delete_job(),
             bulk.has_production(),
             bulk.clear(),
-            bulk.report(&[]),
+            bulk.report(&[], Lookup::Join),
+            bulk.report(&[], Lookup::Probe),
         ]
     }
 

@@ -1,12 +1,26 @@
 //! SQL files with placeholders such as `@schema@`, which stand only inside double-quoted identifiers, and
 //! `@prefix@`, which may stand inside single quotes too.
 
-/// The file with its placeholders filled in, each escaped for the double quotes it stands in.
-/// A value for `@prefix@` must have passed [`is_prefix`].
+/// The file with its placeholders filled in, each value escaped for the double quotes it stands in. What a
+/// value itself says is left alone. A value for `@prefix@` must have passed [`is_prefix`].
 pub fn render(sql: &str, values: &[(&str, &str)]) -> String {
-    values
-        .iter()
-        .fold(sql.to_string(), |sql, (placeholder, value)| sql.replace(placeholder, &value.replace('"', "\"\"")))
+    let mut rendered = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some(at) = rest.find('@') {
+        rendered.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match values.iter().find(|(placeholder, _)| rest.starts_with(placeholder)) {
+            Some((placeholder, value)) => {
+                rendered.push_str(&value.replace('"', "\"\""));
+                rest = &rest[placeholder.len()..];
+            }
+            None => {
+                rendered.push('@');
+                rest = &rest[1..];
+            }
+        }
+    }
+    rendered + rest
 }
 
 /// Whether `prefix` may begin the names of a kit's tables: nothing, or a short lower-case word.
@@ -25,6 +39,12 @@ mod tests {
         let sql =
             render(r#"CREATE TABLE "@schema@"."@prefix@codes" ()"#, &[("@schema@", r#"a"; DROP"#), ("@prefix@", "x_")]);
         assert_eq!(sql, r#"CREATE TABLE "a""; DROP"."x_codes" ()"#);
+    }
+
+    #[test]
+    fn a_value_is_not_read_for_placeholders() {
+        let sql = render("@schema@.@prefix@x @other@", &[("@prefix@", "p_"), ("@schema@", "s@prefix@")]);
+        assert_eq!(sql, "s@prefix@.p_x @other@");
     }
 
     #[test]

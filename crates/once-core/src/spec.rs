@@ -122,6 +122,18 @@ impl Spec {
                 ));
             }
         }
+        for (field, names) in [("key", self.key.as_slice()), ("columns", columns), ("scope", self.scope.as_slice())] {
+            if let Some(name) = names.iter().find(|name| STAGING_COLUMNS.contains(&name.as_str())) {
+                return Err(wrong(
+                    field,
+                    format!("every staging table has a column \"{name}\" of its own"),
+                    "Give your column another name.",
+                ));
+            }
+        }
+        if self.scope.as_ref() == Some(&self.job_column) {
+            return Err(wrong("job_column", "the job's column is the scope's", "Name a uuid column of its own."));
+        }
         for name in [Some(&self.job_column), self.protect.as_ref()].into_iter().flatten() {
             if columns.contains(name) {
                 return Err(wrong(
@@ -169,6 +181,8 @@ mod tests {
         assert_eq!(field_of(r#"{"key": ["a"], "scope": "a"}"#), "scope");
         assert_eq!(field_of(r#"{"key": ["a", "a"]}"#), "key");
         assert_eq!(field_of(r#"{"key": ["a"], "protect": "p", "columns": ["p"]}"#), "columns");
+        assert_eq!(field_of(r#"{"key": ["row_number"]}"#), "key");
+        assert_eq!(field_of(r#"{"key": ["a"], "scope": "b", "job_column": "b"}"#), "job_column");
         assert_eq!(field_of("[1]"), "spec");
         assert_eq!(field_of(&"[".repeat(100_000)), "spec");
     }

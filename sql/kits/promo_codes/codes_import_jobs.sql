@@ -1,7 +1,7 @@
 -- The jobs of this kit under the names that its users know.
 CREATE OR REPLACE VIEW "@schema@"."@prefix@codes_import_jobs" WITH (security_invoker = true) AS
 SELECT j.id,
-       j.scope::uuid AS merchant_id,
+       CASE WHEN j.scope ~ '^[0-9a-f-]{36}$' THEN j.scope::uuid END AS merchant_id,
        j.status,
        j.rows_expected AS total_codes_to_insert,
        j.rows_written AS codes_inserted,
