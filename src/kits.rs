@@ -126,6 +126,7 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
         }
     }
     let adopted = adopt::tables(&install, &there)?;
+    adopt::fit_staging(&install, &there)?;
     let target = register(&install, &name)?;
     show_jobs(&install, &target)?;
     Ok(json!({

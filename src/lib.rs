@@ -13,6 +13,7 @@ mod spi;
 mod targets;
 
 #[cfg(feature = "pg_test")]
+#[allow(clippy::unwrap_used, clippy::panic)]
 #[path = "../pgrx-tests/mod.rs"]
 mod backend_tests;
 

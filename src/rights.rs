@@ -1,6 +1,7 @@
 //! Whether the caller may do what he asks for, said before Postgres would say it without a hint; and
 //! the grants that an importer needs.
 
+use crate::backend;
 use crate::error::{OnceError, Result};
 use crate::spi;
 use crate::targets::Target;
@@ -98,17 +99,20 @@ fn grant(target: Target, role: String) -> Result<()> {
     Ok(())
 }
 
-/// Without the right to grant, GRANT only warns; so the outcome is looked up.
+/// Without the right to grant, GRANT raises or only warns; so the outcome is looked up.
 fn grant_one(privilege: &str, object: &str, role: &str, check: &str, name: &str) -> Result<()> {
     let granted = || spi::fresh_one(check, &[name.into(), role.into()], |row| row.need::<bool>(1));
     if granted()? {
         return Ok(());
     }
-    spi::script(&format!("GRANT {privilege} ON {object} TO {}", quote(role)))?;
-    if granted()? {
-        return Ok(());
+    let refused = || OnceError::NotGranted { what: format!("{privilege} on {object}"), role: role.into() };
+    let grant = format!("GRANT {privilege} ON {object} TO {}", quote(role));
+    match backend::subtransaction(|| spi::script(&grant)) {
+        Ok(done) => done?,
+        Err(error) if error.sqlstate == "42501" => return Err(refused()),
+        Err(error) => error.rethrow(),
     }
-    Err(OnceError::NotGranted { what: format!("{privilege} on {object}"), role: role.into() })
+    if granted()? { Ok(()) } else { Err(refused()) }
 }
 
 /// Sequences that fill columns by a default (an identity column needs no grant).

@@ -10,7 +10,7 @@ use crate::spi::{self, Arg};
 use catalog::Column;
 use once_core::bulk::{Bulk, KeyColumn, Lookup, Rule};
 use once_core::ident::{Relation, quote, quote_list};
-use once_core::spec::{STAGING_COLUMNS, Spec};
+use once_core::spec::{STAGING_COLUMNS, Spec, wrong};
 use pgrx::pg_sys::{self, Oid};
 
 pub use catalog::{Table, deferred_constraints, find, oid_of, unique_index};
@@ -79,6 +79,11 @@ impl Target {
         let mut equality = catalog::unique_index(&production, &scope_and_key)?
             .ok_or_else(|| no_unique_index(&production.relation, &scope_and_key, "CONCURRENTLY "))?;
         let columns = copied_columns(&production, staging.as_ref(), &spec)?;
+        if let Some(column) = spec.required.iter().find(|c| !columns.contains(c) && !spec.key.contains(c)) {
+            let problem = format!("column \"{column}\" is not copied from staging");
+            let error = wrong("required", problem, "Name all that is copied in \"columns\", with this column.");
+            return Err(OnceError::BadSpec { target: name, error });
+        }
         if let Some(staging) = &staging {
             require_staging(staging, &production, &spec, &columns)?;
         }

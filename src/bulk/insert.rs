@@ -21,6 +21,7 @@ struct Failure {
     message: String,
     detail: Option<String>,
     errors: Option<Value>,
+    hint: Option<String>,
 }
 
 /// What ends the work of a job early.
@@ -59,9 +60,13 @@ fn insert_clean(
         Ok(Ok(written)) => Ok(written),
         Ok(Err(Stop::Failed(failure))) => Err(failure),
         Ok(Err(Stop::Error(error))) => return Err(error.into()),
-        Err(error) if is_jobs_own(&error.sqlstate) => {
-            Err(Failure { sqlstate: error.sqlstate, message: error.message, detail: error.detail, errors: None })
-        }
+        Err(error) if is_jobs_own(&error.sqlstate) => Err(Failure {
+            sqlstate: error.sqlstate,
+            message: error.message,
+            detail: error.detail,
+            errors: None,
+            hint: None,
+        }),
         Err(error) => error.rethrow(),
     };
     Ok(JsonB(match outcome {
@@ -85,6 +90,9 @@ fn insert_clean(
             }
             if let Some(errors) = failure.errors {
                 answer["errors"] = errors;
+            }
+            if let Some(hint) = failure.hint {
+                answer["hint"] = json!(hint);
             }
             answer
         }
@@ -144,16 +152,17 @@ fn with_constraints_checked<T>(target: &Target, work: impl FnOnce() -> Result<T>
 }
 
 fn failure(sqlstate: &str, message: String) -> Stop {
-    Stop::Failed(Failure { sqlstate: sqlstate.into(), message, detail: None, errors: None })
+    Stop::Failed(Failure { sqlstate: sqlstate.into(), message, detail: None, errors: None, hint: None })
 }
 
 fn require_valid(verdict: &Verdict) -> std::result::Result<(), Stop> {
     if verdict.broken > 0 {
         return Err(Stop::Failed(Failure {
             sqlstate: "22000".into(),
-            message: format!("Validation failed with {} errors ({})", verdict.broken, verdict.summary()),
+            message: format!("Validation failed: {}", verdict.summary()),
             detail: None,
             errors: Some(json!(verdict.errors)),
+            hint: verdict.hint.clone(),
         }));
     }
     if verdict.clean == 0 {

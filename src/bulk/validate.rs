@@ -73,6 +73,9 @@ pub fn require_ready(target: &Target, scope: &Scope) -> Result<Staged> {
 }
 
 /// The validation itself, on rows that are `require_ready`.
+///
+/// # Errors
+/// `55000` where rows were staged or removed meanwhile.
 pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut Progress) -> Result<Verdict> {
     let bulk = &target.bulk;
     progress.phase(Phase::Validating, staged.rows);
@@ -84,6 +87,8 @@ pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut P
 
     let rules = target.rules()?;
     let counts = spi::fresh_one(&bulk.count_broken(&rules), &[scope.arg()], |row| row.need::<Vec<i64>>(1))?;
+    // What was counted may be more than what was marked; what comes after this shows in the count of the insert.
+    staging::require_checked(target, scope, staging::now(target, scope)?.0)?;
     let (clean, counts) = counts.split_first().map_or((0, &[][..]), |(clean, counts)| (*clean, counts));
     let broken: Vec<(&Rule, i64)> = rules.iter().zip(counts.iter().copied()).filter(|(_, rows)| *rows > 0).collect();
     let mut verdict = Verdict { clean, arrived, broken: 0, errors: Vec::new(), totals: Map::new(), hint: None };

@@ -6,6 +6,7 @@ use crate::error::{OnceError, Result};
 use crate::spi;
 use crate::targets::{self, Table, Target};
 use once_core::ident::{Relation, quote, quote_list};
+use once_core::spec::STAGING_COLUMNS;
 
 /// The prefix under which a kit is created once and rolled back, to see what its tables look like.
 const SCRATCH: &str = "once_scratch_";
@@ -44,6 +45,28 @@ pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>>
         adopted.push(spi::shown(&table.relation)?);
     }
     Ok(adopted)
+}
+
+/// A staging table that was just created beside an adopted table takes its types, so that nothing is cast,
+/// and maybe rounded, on the way.
+pub fn fit_staging(install: &Install, there: &[(&str, Table)]) -> Result<()> {
+    let adopted = |wanted: &str| there.iter().find(|(name, _)| *name == wanted).map(|(_, table)| table);
+    let (Some(production), None) = (adopted(install.kit.target), adopted(install.kit.staging)) else { return Ok(()) };
+    let staging = install.relation(install.kit.staging);
+    let Some(created) = targets::find(&staging)? else { return Ok(()) };
+    for column in &created.columns {
+        match production.column(&column.name) {
+            Some(given) if given.base != column.base && !STAGING_COLUMNS.contains(&column.name.as_str()) => {
+                spi::script(&format!(
+                    "ALTER TABLE {staging} ALTER COLUMN {} TYPE {}",
+                    quote(&column.name),
+                    given.sql_type
+                ))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The columns that a new installation of the kit would give these tables: it is made under another prefix

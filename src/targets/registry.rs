@@ -6,7 +6,7 @@ use crate::backend::Jsonb;
 use crate::error::{OnceError, Result};
 use crate::{jobs, rights, spi};
 use once_core::ident::{Relation, quote, quote_list};
-use once_core::spec::Spec;
+use once_core::spec::{Spec, wrong};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, PgRelation};
@@ -62,9 +62,17 @@ fn drop_target(name: Option<String>) -> std::result::Result<(), ErrorReport> {
 
 /// Registers `table` under `name`; whether that was new. See `create_target`.
 pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
-    let spec = Spec::parse(spec).map_err(|error| OnceError::BadSpec { target: name.into(), error })?;
+    let bad_spec = |error| OnceError::BadSpec { target: name.into(), error };
+    if name.is_empty() {
+        return Err(bad_spec(wrong("name", "a target's name can't be empty", "Give it one, as 'gift_cards'.")));
+    }
+    let spec = Spec::parse(spec).map_err(bad_spec)?;
     if !table.is_table {
         return Err(OnceError::NotATable { relation: table.relation });
+    }
+    if spec.staging.as_ref() == Some(&table.relation.name) {
+        let remedy = "Name another table: pg_once flags, overwrites and clears what is staged.";
+        return Err(bad_spec(wrong("staging", "a table can't be its own staging table", remedy)));
     }
     jobs::lock_setup()?;
     rights::require_owner(&table.relation, table.oid)?;

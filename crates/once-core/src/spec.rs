@@ -49,7 +49,8 @@ pub struct SpecError {
     pub remedy: String,
 }
 
-fn wrong(field: &str, problem: impl Into<String>, remedy: impl Into<String>) -> SpecError {
+/// An error about one field of a spec.
+pub fn wrong(field: &str, problem: impl Into<String>, remedy: impl Into<String>) -> SpecError {
     SpecError { field: field.into(), problem: problem.into(), remedy: remedy.into() }
 }
 
@@ -131,6 +132,15 @@ impl Spec {
                 ));
             }
         }
+        if self.columns.is_some()
+            && let Some(name) = self.required.iter().find(|name| !columns.contains(name) && !self.key.contains(name))
+        {
+            return Err(wrong(
+                "required",
+                format!("column \"{name}\" is not copied from staging"),
+                format!("Name \"{name}\" in \"columns\" too."),
+            ));
+        }
         if self.scope.as_ref() == Some(&self.job_column) {
             return Err(wrong("job_column", "the job's column is the scope's", "Name a uuid column of its own."));
         }
@@ -181,6 +191,7 @@ mod tests {
         assert_eq!(field_of(r#"{"key": ["a"], "scope": "a"}"#), "scope");
         assert_eq!(field_of(r#"{"key": ["a", "a"]}"#), "key");
         assert_eq!(field_of(r#"{"key": ["a"], "protect": "p", "columns": ["p"]}"#), "columns");
+        assert_eq!(field_of(r#"{"key": ["a"], "columns": ["b"], "required": ["c"]}"#), "required");
         assert_eq!(field_of(r#"{"key": ["row_number"]}"#), "key");
         assert_eq!(field_of(r#"{"key": ["a"], "scope": "b", "job_column": "b"}"#), "job_column");
         assert_eq!(field_of("[1]"), "spec");

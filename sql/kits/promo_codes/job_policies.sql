@@ -7,3 +7,8 @@ CREATE POLICY "@prefix@codes_members_move_on" ON "@jobs@"."import_jobs" FOR UPDA
   target = '@prefix@codes' AND scope IN (
     SELECT m.merchant_id::text FROM "@schema@"."@prefix@merchant_members" m
     WHERE m.role IN (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER'))));
+-- And nobody begins a job for a merchant that is not his.
+CREATE POLICY "@prefix@codes_members_begin" ON "@jobs@"."import_jobs" AS RESTRICTIVE FOR INSERT WITH CHECK (
+  target <> '@prefix@codes' OR scope IN (
+    SELECT m.merchant_id::text FROM "@schema@"."@prefix@merchant_members" m
+    WHERE m.role IN (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER'))));
