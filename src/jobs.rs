@@ -7,8 +7,9 @@ use crate::spi::{self, Arg};
 use crate::targets::{Scope, Target};
 use once_core::ident::{Relation, quote};
 use once_core::kit::render;
+use once_core::sqlstate::is_jobs_own;
 use pgrx::Uuid;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A job as it is recorded.
 pub struct Job {
@@ -20,6 +21,15 @@ pub struct Job {
     pub spec: String,
     pub rows_written: Option<i64>,
     pub rolled_back_at: Option<String>,
+}
+
+impl Job {
+    /// The target and the scope as the job recorded them, whatever the registry says now.
+    pub fn open(&self) -> Result<(Target, Scope)> {
+        let target = Target::of_job(&self.id.to_string(), self.target.clone(), self.relation.clone(), &self.spec)?;
+        let scope = target.scope(self.scope.clone())?;
+        Ok((target, scope))
+    }
 }
 
 /// Lets one transaction at a time create targets and what they need: the second waits, and finds it done.
@@ -166,14 +176,21 @@ pub fn completed(id: Uuid, written: i64) -> Result<()> {
     update("status = 'completed', rows_written = $2, completed_at = clock_timestamp()", &[id.into(), written.into()])
 }
 
-/// Ends a job badly. `expected` is `None` when it did not come as far as a verdict; `errors` are the rows
-/// that did not pass validation, where that was the cause.
-pub fn failed(id: Uuid, code: &str, message: &str, expected: Option<i64>, errors: Option<&Value>) -> Result<()> {
+/// Ends a job badly. `expected` is `None` when it did not come as far as a verdict.
+pub fn failed(id: Uuid, failure: &Failure, expected: Option<i64>) -> Result<()> {
+    let errors = failure.more.get("errors");
     let passed = expected.map(|_| errors.is_none());
     update(
         "status = 'failed', error_code = $2, error_message = $3, rows_expected = $4, rows_written = 0, \
          validation_passed = $5, validation_errors = $6::jsonb, completed_at = clock_timestamp()",
-        &[id.into(), code.into(), message.into(), expected.into(), passed.into(), errors.map(Value::to_string).into()],
+        &[
+            id.into(),
+            failure.sqlstate.as_str().into(),
+            failure.message.as_str().into(),
+            expected.into(),
+            passed.into(),
+            errors.map(Value::to_string).into(),
+        ],
     )
 }
 
@@ -185,6 +202,70 @@ pub fn rolled_back(id: Uuid, kept: i64) -> Result<()> {
 fn update(set: &str, args: &[Arg]) -> Result<()> {
     let rows = spi::write(&format!("UPDATE {} SET {set} WHERE id = $1", spi::own("import_jobs")?), args)?;
     if rows == 1 { Ok(()) } else { Err(OnceError::Internal("the job's own row is gone".into())) }
+}
+
+/// Why a job's work did not succeed, where that is its own doing: recorded and returned, not raised.
+pub struct Failure {
+    pub sqlstate: String,
+    pub message: String,
+    /// What the answer tells besides.
+    pub more: Map<String, Value>,
+}
+
+impl Failure {
+    pub fn new(sqlstate: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { sqlstate: sqlstate.into(), message: message.into(), more: Map::new() }
+    }
+
+    /// Adds to what the answer tells, where there is something.
+    pub fn with(mut self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.more.insert(name.into(), value.into());
+        }
+        self
+    }
+
+    /// Puts the failure into the answer of the job's function.
+    pub fn tell(self, answer: &mut Value) {
+        answer["success"] = false.into();
+        answer["sqlstate"] = self.sqlstate.into();
+        answer["message"] = self.message.into();
+        for (name, value) in self.more {
+            answer[name] = value;
+        }
+    }
+}
+
+/// What ends the work of a job early.
+pub enum Stop {
+    Failed(Failure),
+    Error(OnceError),
+}
+
+impl From<OnceError> for Stop {
+    fn from(error: OnceError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Runs a job's work in a subtransaction. What fails by the job's own doing is undone and comes back as a
+/// `Failure`; every other error is raised.
+pub fn attempt<T>(work: impl FnOnce() -> std::result::Result<T, Stop>) -> Result<std::result::Result<T, Failure>> {
+    match backend::subtransaction(work) {
+        Ok(Ok(done)) => Ok(Ok(done)),
+        Ok(Err(Stop::Failed(failure))) => Ok(Err(failure)),
+        Ok(Err(Stop::Error(error))) => Err(error),
+        Err(error) if is_jobs_own(&error.sqlstate) => {
+            Ok(Err(Failure::new(error.sqlstate, error.message).with("detail", error.detail)))
+        }
+        Err(error) => error.rethrow(),
+    }
 }
 
 /// Reads a job on the caller's snapshot, or (`for_update`) locked and as it is now.

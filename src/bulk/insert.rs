@@ -3,38 +3,17 @@
 use super::staging::Staged;
 use super::validate::{Verdict, require_ready, validate};
 use super::{codes, open};
-use crate::backend::{self, Jsonb};
-use crate::error::{OnceError, Result};
+use crate::backend::Jsonb;
+use crate::error::Result;
+use crate::jobs::{self, Failure, Stop};
 use crate::progress::{Phase, Progress};
-use crate::targets::{Scope, Target};
-use crate::{jobs, spi, targets};
-use once_core::sqlstate::is_jobs_own;
+use crate::spi;
+use crate::targets::{self, Scope, Target};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::cell::Cell;
-
-/// Why a job did not complete: its own doing, so it is recorded and returned.
-struct Failure {
-    sqlstate: String,
-    message: String,
-    detail: Option<String>,
-    errors: Option<Value>,
-    hint: Option<String>,
-}
-
-/// What ends the work of a job early.
-enum Stop {
-    Failed(Failure),
-    Error(OnceError),
-}
-
-impl From<OnceError> for Stop {
-    fn from(error: OnceError) -> Self {
-        Self::Error(error)
-    }
-}
 
 /// Validates the scope's clean rows and writes them to the target, all or none, each carrying the job's id.
 ///
@@ -56,47 +35,18 @@ fn insert_clean(
     let job = jobs::create(&target, &scope, source_info)?;
 
     let expected = Cell::new(None);
-    let outcome = match backend::subtransaction(|| work(&target, &scope, staged, job, &expected)) {
-        Ok(Ok(written)) => Ok(written),
-        Ok(Err(Stop::Failed(failure))) => Err(failure),
-        Ok(Err(Stop::Error(error))) => return Err(error.into()),
-        Err(error) if is_jobs_own(&error.sqlstate) => Err(Failure {
-            sqlstate: error.sqlstate,
-            message: error.message,
-            detail: error.detail,
-            errors: None,
-            hint: None,
-        }),
-        Err(error) => error.rethrow(),
-    };
-    Ok(JsonB(match outcome {
-        Ok(written) => json!({
-            "success": true,
-            "job_id": job.to_string(),
-            "codes_inserted": written,
-            "message": format!("{} inserted", codes(written)),
-        }),
-        Err(failure) => {
-            jobs::failed(job, &failure.sqlstate, &failure.message, expected.get(), failure.errors.as_ref())?;
-            let mut answer = json!({
-                "success": false,
-                "job_id": job.to_string(),
-                "codes_inserted": 0,
-                "message": failure.message,
-                "sqlstate": failure.sqlstate,
-            });
-            if let Some(detail) = failure.detail {
-                answer["detail"] = json!(detail);
-            }
-            if let Some(errors) = failure.errors {
-                answer["errors"] = errors;
-            }
-            if let Some(hint) = failure.hint {
-                answer["hint"] = json!(hint);
-            }
-            answer
+    let mut answer = json!({"success": true, "job_id": job.to_string(), "codes_inserted": 0});
+    match jobs::attempt(|| work(&target, &scope, staged, job, &expected))? {
+        Ok(written) => {
+            answer["codes_inserted"] = json!(written);
+            answer["message"] = json!(format!("{} inserted", codes(written)));
         }
-    }))
+        Err(failure) => {
+            jobs::failed(job, &failure, expected.get())?;
+            failure.tell(&mut answer);
+        }
+    }
+    Ok(JsonB(answer))
 }
 
 fn work(
@@ -116,18 +66,19 @@ fn work(
     progress.phase(Phase::Inserting, verdict.clean);
     let written = with_constraints_checked(target, || spi::write(&target.bulk.insert(), &[scope.arg(), job.into()]))?;
     if written != verdict.clean {
-        return Err(failure(
+        return Err(Failure::new(
             "P0001",
             format!(
                 "{} to be inserted, but only {written} could be: the others came into production meanwhile, or a \
                  trigger kept them out. Nothing was written; mark duplicates and try again.",
                 codes(verdict.clean)
             ),
-        ));
+        )
+        .into());
     }
     let carrying: i64 = spi::fresh_one(&target.bulk.job_rows(), &[scope.arg(), job.into()], |row| row.need(1))?;
     if carrying != written {
-        return Err(failure(
+        return Err(Failure::new(
             "P0001",
             format!(
                 "{} inserted, but {carrying} of them carry the job in its scope: a trigger changes \"{}\" or the scope. \
@@ -135,7 +86,8 @@ fn work(
                 codes(written),
                 target.spec.job_column
             ),
-        ));
+        )
+        .into());
     }
     jobs::completed(job, written)?;
     Ok(written)
@@ -151,22 +103,14 @@ fn with_constraints_checked<T>(target: &Target, work: impl FnOnce() -> Result<T>
     Ok(done)
 }
 
-fn failure(sqlstate: &str, message: String) -> Stop {
-    Stop::Failed(Failure { sqlstate: sqlstate.into(), message, detail: None, errors: None, hint: None })
-}
-
-fn require_valid(verdict: &Verdict) -> std::result::Result<(), Stop> {
+fn require_valid(verdict: &Verdict) -> std::result::Result<(), Failure> {
     if verdict.broken > 0 {
-        return Err(Stop::Failed(Failure {
-            sqlstate: "22000".into(),
-            message: format!("Validation failed: {}", verdict.summary()),
-            detail: None,
-            errors: Some(json!(verdict.errors)),
-            hint: verdict.hint.clone(),
-        }));
+        return Err(Failure::new("22000", format!("Validation failed: {}", verdict.summary()))
+            .with("errors", Some(verdict.errors.clone()))
+            .with("hint", verdict.hint.clone()));
     }
     if verdict.clean == 0 {
-        return Err(failure("02000", "No clean codes to insert".into()));
+        return Err(Failure::new("02000", "No clean codes to insert"));
     }
     Ok(())
 }

@@ -1,36 +1,21 @@
 //! Rolling back a job: its rows go, and no others; what is protected never does.
 
 use super::codes;
-use crate::backend;
 use crate::error::{OnceError, Result};
-use crate::jobs::{self, Job};
+use crate::jobs::{self, Failure, Job, Stop};
 use crate::progress::{Phase, Progress};
 use crate::targets::{Scope, Target};
 use crate::{rights, spi};
-use once_core::sqlstate::is_jobs_own;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
 use serde_json::json;
 
-/// Why the rollback did not take place.
-enum Stop {
-    /// So many rows of the job stay whatever is deleted: they are protected, or a trigger keeps them.
-    Refused(i64),
-    Error(OnceError),
-}
-
-impl From<OnceError> for Stop {
-    fn from(error: OnceError) -> Self {
-        Self::Error(error)
-    }
-}
-
 /// Deletes the rows of a completed job from its target and marks the job `rolled_back`.
 ///
 /// `p_keep_protected`: false refuses the rollback when a row is protected (claimed, say) and changes
 /// nothing; true deletes the others and keeps those. Gives `{success, job_id, codes_deleted, codes_kept,
-/// original_insert_count, message}`, and `sqlstate` where a constraint or trigger refused.
+/// original_insert_count, message}`, and `sqlstate` where it was refused.
 ///
 /// # Errors
 /// `22004` for a NULL, `P0002` for an unknown job, `55000` where the job is not `completed` or more rows
@@ -42,7 +27,7 @@ fn rollback_import_job(
     p_keep_protected: default!(Option<bool>, false),
 ) -> std::result::Result<JsonB, ErrorReport> {
     let keep = p_keep_protected.ok_or(OnceError::NullArgument { name: "p_keep_protected".into() })?;
-    let (target, scope) = of(&jobs::load(p_job_id, false)?)?;
+    let (target, scope) = jobs::load(p_job_id, false)?.open()?;
     let hint = rights::ask_for_access(&target)?;
     rights::require(&target.bulk.relation, target.relation_oid, &["SELECT", "DELETE"], &hint)?;
     jobs::lock(&target, &scope)?;
@@ -50,45 +35,33 @@ fn rollback_import_job(
     if job.status != "completed" {
         return Err(OnceError::JobState { id: job.id.to_string(), status: job.status }.into());
     }
-    let mut sqlstate = None;
-    let (success, deleted, kept, message) = match backend::subtransaction(|| work(&target, &scope, &job, keep)) {
-        Ok(Ok((deleted, 0))) => (true, deleted, 0, format!("{} deleted", codes(deleted))),
-        Ok(Ok((deleted, kept))) => (true, deleted, kept, format!("{} deleted, {kept} protected kept", codes(deleted))),
-        Ok(Err(Stop::Refused(rows))) => (false, 0, rows, refusal(&target, rows)),
-        Ok(Err(Stop::Error(error))) => return Err(error.into()),
-        Err(error) if is_jobs_own(&error.sqlstate) => {
-            sqlstate = Some(error.sqlstate);
-            (false, 0, 0, error.message)
-        }
-        Err(error) => error.rethrow(),
-    };
     let mut answer = json!({
-        "success": success,
+        "success": true,
         "job_id": job.id.to_string(),
-        "codes_deleted": deleted,
-        "codes_kept": kept,
+        "codes_deleted": 0,
+        "codes_kept": 0,
         "original_insert_count": job.rows_written,
-        "message": message,
     });
-    if let Some(sqlstate) = sqlstate {
-        answer["sqlstate"] = json!(sqlstate);
+    match jobs::attempt(|| work(&target, &scope, &job, keep))? {
+        Ok((deleted, kept)) => {
+            answer["codes_deleted"] = json!(deleted);
+            answer["codes_kept"] = json!(kept);
+            let kept = if kept == 0 { String::new() } else { format!(", {kept} protected kept") };
+            answer["message"] = json!(format!("{} deleted{kept}", codes(deleted)));
+        }
+        Err(failure) => failure.tell(&mut answer),
     }
     Ok(JsonB(answer))
 }
 
-fn refusal(target: &Target, rows: i64) -> String {
+/// The rollback is refused for rows that stay whatever is deleted: protected, or kept by a trigger.
+fn refusal(target: &Target, rows: i64) -> Failure {
     let why = target.spec.protect.as_deref().unwrap_or("kept by a trigger");
-    format!(
+    let message = format!(
         "Refused: {} of the job protected ({why}). Nothing was deleted; p_keep_protected => true deletes the others.",
         codes(rows)
-    )
-}
-
-/// The target and scope as the job recorded them, whatever the registry says now.
-pub fn of(job: &Job) -> Result<(Target, Scope)> {
-    let target = Target::of_job(&job.id.to_string(), job.target.clone(), job.relation.clone(), &job.spec)?;
-    let scope = target.scope(job.scope.clone())?;
-    Ok((target, scope))
+    );
+    Failure::new("23001", message).with("codes_kept", Some(rows))
 }
 
 fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::Result<(i64, i64), Stop> {
@@ -99,7 +72,7 @@ fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::R
     // Counted after the deletion, by a statement of its own: whoever claimed a row meanwhile has won.
     let left: i64 = spi::fresh_one(&target.bulk.job_rows(), &args(), |row| row.need(1))?;
     if left > 0 && !keep {
-        return Err(Stop::Refused(left));
+        return Err(refusal(target, left).into());
     }
     let (id, found) = (job.id.to_string(), deleted + left);
     if let Some(written) = job.rows_written {

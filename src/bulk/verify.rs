@@ -1,6 +1,6 @@
 //! Verifying a job: does production hold what the job recorded?
 
-use super::{codes, rollback};
+use super::codes;
 use crate::jobs;
 use crate::spi;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -19,7 +19,7 @@ use serde_json::json;
 #[search_path(pg_catalog, pg_temp)]
 fn verify_import_job(p_job_id: Option<Uuid>) -> Result<JsonB, ErrorReport> {
     let job = jobs::load(p_job_id, false)?;
-    let (target, scope) = rollback::of(&job)?;
+    let (target, scope) = job.open()?;
     let (actual, protected) = spi::read_one(&target.bulk.job_rows(), &[scope.arg(), job.id.into()], |row| {
         Ok((row.need::<i64>(1)?, row.need::<i64>(2)?))
     })?;

@@ -4,64 +4,12 @@
 //! Parameters: `$1` is always the scope as text (NULL where there is no scope).
 //! Aliases: `s` a staged row, `p` a row in production, `f` the first staged row of a key.
 
-use crate::ident::{Relation, quote, quote_list};
+mod key;
+mod rule;
 
-/// A column of the key, compared as the key's own unique index compares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyColumn {
-    pub name: String,
-    /// The type that the index's operator class works on, where the column's own differs from it.
-    pub cast: Option<String>,
-    /// The index's collation, quoted and qualified, where the type has one.
-    pub collation: Option<String>,
-    /// The operator class's equality, schema and all: what `OPERATOR(…)` takes.
-    pub equals: String,
-}
-
-impl KeyColumn {
-    fn of(&self, alias: &str) -> String {
-        let cast = self.cast.as_ref().map(|t| format!("::{t}")).unwrap_or_default();
-        let collate = self.collation.as_ref().map(|c| format!(" COLLATE {c}")).unwrap_or_default();
-        format!("{alias}.{}{cast}{collate}", quote(&self.name))
-    }
-
-    fn equal(&self, left: &str, right: &str) -> String {
-        format!("{} OPERATOR({}) {}", self.of(left), self.equals, self.of(right))
-    }
-}
-
-/// A rule that staged rows must keep: `broken` is true of a row `s` that does not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    pub reason: String,
-    pub columns: Vec<String>,
-    pub broken: String,
-}
-
-impl Rule {
-    /// The rule that `column` has a value, and, where `text`, one that is not only white space.
-    pub fn required(column: &str, text: bool) -> Self {
-        let value = format!("s.{}", quote(column));
-        let broken = if text {
-            format!("({value} IS NULL OR pg_catalog.btrim({value}::pg_catalog.text, {WHITE_SPACE}) = '')")
-        } else {
-            format!("{value} IS NULL")
-        };
-        let reason = if text { "is empty or blank" } else { "is NULL" };
-        Self { reason: format!("{column} {reason}"), columns: vec![column.into()], broken }
-    }
-
-    fn value(&self) -> String {
-        let parts: Vec<String> = self.columns.iter().map(|c| format!("s.{}::pg_catalog.text", quote(c))).collect();
-        match parts.as_slice() {
-            [one] => one.clone(),
-            _ => format!("ROW({})::pg_catalog.text", parts.join(", ")),
-        }
-    }
-}
-
-/// What Unicode calls white space, and the zero-width characters that look like nothing.
-const WHITE_SPACE: &str = r"E'\t\n\u000B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u200B\u2028\u2029\u202F\u205F\u3000\uFEFF'";
+use crate::ident::{Relation, literal, quote, quote_list};
+pub use key::KeyColumn;
+pub use rule::Rule;
 
 /// How to find a staged row's key in production.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -372,11 +320,6 @@ impl Bulk {
     }
 }
 
-/// `text` as a string literal that means the same whatever `standard_conforming_strings` says.
-fn literal(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -446,30 +389,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_compared_as_their_index_does() {
-        let key = KeyColumn {
-            name: "code".into(),
-            cast: Some("\"public\".\"citext\"".into()),
-            collation: Some("\"public\".\"ci\"".into()),
-            equals: "\"public\".=".into(),
-        };
-        assert_eq!(
-            key.equal("s", "p"),
-            r#"s."code"::"public"."citext" COLLATE "public"."ci" OPERATOR("public".=) p."code"::"public"."citext" COLLATE "public"."ci""#
-        );
-    }
-
-    #[test]
     fn the_arbiter_is_scope_and_key() {
         assert!(
             gift_cards(Some("Shop"))
                 .insert()
                 .ends_with(r#"ORDER BY s."series", s."Card No" ON CONFLICT ("Shop", "series", "Card No") DO NOTHING"#)
         );
-    }
-
-    #[test]
-    fn literals_can_not_be_left() {
-        assert_eq!(literal(r"a'b\'c"), r"E'a''b\\''c'");
     }
 }

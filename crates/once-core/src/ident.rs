@@ -1,4 +1,4 @@
-//! Identifiers, always quoted: what a user named reaches a statement only through here.
+//! Identifiers and literals, always quoted: what a user named reaches a statement only through here.
 
 use std::fmt;
 
@@ -11,6 +11,11 @@ pub fn quote(name: &str) -> String {
 pub fn quote_list<S: AsRef<str>>(names: &[S]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| quote(name.as_ref())).collect();
     quoted.join(", ")
+}
+
+/// `text` as a string literal that means the same whatever `standard_conforming_strings` says.
+pub fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// A table by its schema and name, which is how the registry and the jobs keep it: no OIDs.
@@ -37,5 +42,10 @@ mod tests {
         assert_eq!(quote_list(&["Gift Card", "a"]), r#""Gift Card", "a""#);
         let relation = Relation { schema: "my.shop".into(), name: "קופון".into() };
         assert_eq!(relation.to_string(), r#""my.shop"."קופון""#);
+    }
+
+    #[test]
+    fn literals_can_not_be_left() {
+        assert_eq!(literal(r"a'b\'c"), r"E'a''b\\''c'");
     }
 }
