@@ -23,6 +23,7 @@ pub enum OnceError {
     BadJobSpec { job: String, error: SpecError },
     TargetExists { name: String, relation: String, registered: String, given: String },
     StagingTaken { staging: Relation, other: String },
+    JobsElsewhere { schema: String },
     UntrustedJobs { relation: Relation, owner: String },
     NotATable { relation: Relation },
     RelationGone { relation: Relation },
@@ -158,6 +159,15 @@ impl OnceError {
                 "Two targets on one staging table would each take the other's flags for its own.",
                 "Name another one in the spec, as \"staging\": \"…\"; it is created where it is not there.",
             ),
+            Self::JobsElsewhere { schema } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("the import jobs of this database are in schema \"{schema}\""),
+                "The extension was in that schema before; created in another one it would not find them.",
+                format!(
+                    "DROP EXTENSION pg_once; CREATE EXTENSION pg_once SCHEMA {}; (to begin a new trail, rename the old import_jobs).",
+                    once_core::ident::quote(schema)
+                ),
+            ),
             Self::UntrustedJobs { relation, owner } => parts(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 format!("{relation} is not pg_once's"),
@@ -243,7 +253,7 @@ impl OnceError {
                 format!(
                     "{staging} is UNLOGGED: what was staged for scope {scope} before the crash is gone, wholly or in part."
                 ),
-                "Clear the staged rows of this scope, then stage all of them again. (ALTER TABLE … SET LOGGED makes staging survive crashes.)",
+                "Clear this scope, even if it had staged nothing by then, and stage all its rows again. (ALTER TABLE … SET LOGGED makes staging survive crashes.)",
             ),
             Self::JobState { id, status } => parts(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

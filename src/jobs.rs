@@ -43,7 +43,7 @@ pub fn lock_setup() -> Result<()> {
 ///
 /// # Errors
 /// `42501` for anyone but the owner of the schema, whose triggers everybody's jobs would run; `55000`
-/// where something else has the name.
+/// where something else has the name, or the jobs are in another schema.
 pub fn install() -> Result<()> {
     let jobs = spi::own("import_jobs")?;
     let there = spi::fresh(
@@ -57,6 +57,15 @@ pub fn install() -> Result<()> {
         Some((true, _)) => return Ok(()),
         Some((false, owner)) => return Err(OnceError::UntrustedJobs { relation: jobs, owner }),
         None => {}
+    }
+    let elsewhere = spi::fresh(
+        "SELECT n.nspname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE t.tgname = 'import_jobs_guard' AND c.relname = 'import_jobs'",
+        &[],
+        |row| row.need::<String>(1),
+    )?;
+    if let Some(schema) = elsewhere.into_iter().next() {
+        return Err(OnceError::JobsElsewhere { schema });
     }
     let (may, role, owner) = spi::read_one(
         "SELECT pg_has_role(n.nspowner, 'USAGE'), current_user::text, pg_get_userbyid(n.nspowner)::text FROM pg_namespace n WHERE n.nspname::text = $1",
@@ -104,9 +113,10 @@ pub fn lock(target: &Target, scope: &Scope) -> Result<()> {
 
 fn holder(args: &[Arg]) -> Result<String> {
     let holders = spi::fresh(
-        "SELECT format('Process %s of role %s (%s) holds it, in a transaction since %s.', a.pid, a.usename, \
-         coalesce(nullif(a.application_name, ''), 'no application name'), a.xact_start) \
-         FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+        "SELECT coalesce(format('Process %s of role %s (%s) holds it, in a transaction %s.', a.pid, a.usename, \
+         coalesce(nullif(a.application_name, ''), 'no application name'), coalesce('since ' || a.xact_start, 'of unknown age')), \
+         'A prepared transaction holds it.') \
+         FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = $1 \
          AND l.objid::bigint = (hashtext($2)::bigint & 4294967295) \
          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",

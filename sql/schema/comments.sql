@@ -24,7 +24,7 @@ COMMENT ON FUNCTION @extschema@.verify_import_job(uuid) IS
 COMMENT ON FUNCTION @extschema@.duplicate_report(text, text) IS
 'All staged rows of a scope with their status (CLEAN, INTERNAL_DUPLICATE, DATABASE_DUPLICATE, BOTH_DUPLICATE), the row_number they repeat and the primary key (as text) of the row in the table that has their key. Raises as validate_staged.';
 COMMENT ON FUNCTION @extschema@.duplicate_report_query(text, text, text[]) IS
-'The statement behind duplicate_report, for EXECUTE … USING scope (text). columns: the staged columns to give, NULL for row_number and the whole row as jsonb. Raises as validate_staged, and 42703 for a column that is not staged.';
+'The statement behind duplicate_report, for EXECUTE ... USING scope (text). columns: the staged columns to give, NULL for row_number and the whole row as jsonb. Raises as validate_staged, and 42703 for a column that is not staged.';
 COMMENT ON FUNCTION @extschema@.clear_staging(text, text) IS
 'Deletes a scope''s staged rows, and lets it go on after a crash has emptied staging. Gives {success, rows_deleted, rows_remaining}; an empty staging gives 0 and 0. Raises 22004, 22023, 42704, 55P03, 42501.';
 

@@ -1,3 +1,4 @@
+-- (ASCII only, as all that CREATE EXTENSION reads: the check below must be reached whatever the encoding.)
 -- The registry, and what any role may see of it. Its one table is all that the extension itself owns:
 -- names and specs, no OIDs, so that a dump restores it.
 
@@ -7,7 +8,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
       MESSAGE = 'pg_once needs a database whose encoding is UTF8',
       DETAIL = pg_catalog.format('The encoding of this database is %s.', pg_catalog.getdatabaseencoding()),
-      HINT = 'CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0;';
+      HINT = 'CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0;';
   END IF;
 END
 $once$;

@@ -111,6 +111,13 @@ pub fn refused_well(client: &mut impl GenericClient, sql: &str, params: Params) 
     Ok(error.code().code().into())
 }
 
+/// The call that a refusal's hint advises.
+pub fn advised(error: &DbError) -> Result<String> {
+    let hint = error.hint().context("no hint")?;
+    let call = hint.find("SELECT ").and_then(|start| hint[start..].split_inclusive(';').next());
+    Ok(call.with_context(|| format!("no call in {hint}"))?.to_owned())
+}
+
 /// One column of a statement's result, as text, in its order.
 pub fn texts(client: &mut impl GenericClient, sql: &str) -> Result<Vec<String>> {
     let rows = client.query(sql, &[]).with_context(|| sql.to_owned())?;

@@ -16,4 +16,4 @@ CREATE UNLOGGED TABLE "@schema@"."@prefix@codes_check_temp" (
   CONSTRAINT "@prefix@codes_check_temp_row_unique" UNIQUE (merchant_id, row_number)
 );
 COMMENT ON TABLE "@schema@"."@prefix@codes_check_temp" IS
-  'Staged codes on their way to production. UNLOGGED: a crash empties it, and pg_once says so; ALTER TABLE … SET LOGGED keeps it through crashes. No row-level security (COPY FROM refuses it): for importers only.';
+  'Staged codes on their way to production. UNLOGGED: a crash empties it, and pg_once says so; ALTER TABLE ... SET LOGGED keeps it through crashes. No row-level security (COPY FROM refuses it): for importers only.';

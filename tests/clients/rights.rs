@@ -1,0 +1,219 @@
+//! Who may do what: no grants, an importer's grants, and two merchants that know nothing of each other.
+
+use anyhow::Result;
+use once_tests::postgres::Client;
+use once_tests::promo::{self, A, B, call, codes, imported, mark, produce, refused, refused_well, stage, text, texts};
+use once_tests::{Db, Uuid, json};
+
+/// The kit, and an importer of merchant A: a role with the importer's grants that is a member of A.
+fn with_importer(label: &str) -> Result<(Db, Client, Client)> {
+    let (db, mut owner) = promo::install(label)?;
+    let session = importer(&db, &mut owner, A)?;
+    Ok((db, owner, session))
+}
+
+fn importer(db: &Db, owner: &mut Client, merchant: Uuid) -> Result<Client> {
+    let role = db.create_role("importer")?;
+    owner.execute("SELECT once.grant_import_access('codes', $1)", &[&role])?;
+    owner
+        .execute("INSERT INTO merchant_members (merchant_id, role) VALUES ($1, $2::text::name)", &[&merchant, &role])?;
+    db.client_as(&role)
+}
+
+#[test]
+fn a_role_without_grants_is_told_what_it_lacks_and_changes_nothing() -> Result<()> {
+    let (db, mut owner) = promo::install("stranger")?;
+    stage(&mut owner, A, &["a", "a"])?;
+    let job = imported(&promo::import(&mut owner, A)?)?;
+    let role = db.create_role("stranger")?;
+    owner.batch_execute(&format!("GRANT USAGE ON SCHEMA once TO \"{role}\""))?;
+    let state = "SELECT string_agg(row, ';') FROM (
+                   SELECT concat(ctid, xmin, t::text) AS row FROM codes t UNION ALL SELECT concat(ctid, xmin, t::text) FROM codes_check_temp t
+                   UNION ALL SELECT concat(ctid, xmin, t::text) FROM once.import_jobs t
+                   UNION ALL SELECT concat(ctid, xmin, t::text) FROM once.targets t) all_rows";
+    let before = text(&mut owner, state)?;
+    let mut session = db.client_as(&role)?;
+    for function in [
+        "mark_duplicates_in_temp($1)",
+        "validate_clean_codes_for_insert($1)",
+        "insert_clean_codes_to_production($1)",
+        "get_duplicate_report($1)",
+        "clear_temp_data($1)",
+    ] {
+        let code = refused_well(&mut session, &format!("SELECT once.{function}"), &[&A])?;
+        assert_eq!(code, "42501", "{function}");
+    }
+    let install = "SELECT once.install_kit('promo_codes', 'public')";
+    assert_eq!(refused_well(&mut session, install, &[])?, "42501");
+    // The hint is the statement that helps.
+    let error = refused(&mut session, "SELECT once.mark_duplicates_in_temp($1)", &[&A])?;
+    let statement = promo::advised(&error)?;
+    assert_eq!(text(&mut owner, state)?, before);
+    owner.batch_execute(&statement)?;
+    mark(&mut session, A)?;
+    assert_eq!(text(&mut owner, "SELECT count(*)::text FROM codes")?, "1");
+    assert_eq!(call(&mut owner, "verify_import_job($1)", &[&job])?["verified"], true);
+    Ok(())
+}
+
+/// To whom may not see them, jobs look as if they did not exist.
+#[test]
+fn a_role_without_grants_knows_of_no_job() -> Result<()> {
+    let (db, mut owner) = promo::install("jobless")?;
+    stage(&mut owner, A, &["a"])?;
+    let job = imported(&promo::import(&mut owner, A)?)?;
+    let role = db.create_role("jobless")?;
+    owner.batch_execute(&format!("GRANT USAGE ON SCHEMA once TO \"{role}\""))?;
+    let mut session = db.client_as(&role)?;
+    for function in ["verify_import_job($1)", "rollback_import_job($1)"] {
+        let code = refused_well(&mut session, &format!("SELECT once.{function}"), &[&job])?;
+        assert_eq!(code, "P0002", "{function}");
+    }
+    assert_eq!(codes(&mut owner, A)?, ["a"]);
+    Ok(())
+}
+
+#[test]
+fn a_role_that_holds_nothing_can_grant_nothing() -> Result<()> {
+    let (db, mut owner) = promo::install("grants")?;
+    let role = db.create_role("granter")?;
+    owner.batch_execute(&format!("GRANT USAGE ON SCHEMA once TO \"{role}\""))?;
+    let grant = format!("SELECT once.grant_import_access('codes', '{role}')");
+    assert_eq!(refused_well(&mut db.client_as(&role)?, &grant, &[])?, "42501");
+    Ok(())
+}
+
+#[test]
+fn an_importer_can_do_the_whole_journey_and_no_more() -> Result<()> {
+    let (_db, mut owner, mut session) = with_importer("journey")?;
+    produce(&mut owner, A, &["old"])?;
+    stage(&mut session, A, &["a", "b", "a", "old"])?;
+    let marked = mark(&mut session, A)?;
+    assert_eq!([&marked["internal_duplicates"], &marked["database_duplicates"]], [&json!(1), &json!(1)]);
+    assert_eq!(call(&mut session, "validate_clean_codes_for_insert($1)", &[&A])?["valid"], true);
+    assert_eq!(session.query("SELECT FROM once.get_duplicate_report($1)", &[&A])?.len(), 4);
+    let job = imported(&promo::insert(&mut session, A)?)?;
+    assert_eq!(codes(&mut session, A)?, ["a", "b", "old"]);
+    assert_eq!(call(&mut session, "verify_import_job($1)", &[&job])?["verified"], true);
+    assert_eq!(texts(&mut session, "SELECT status FROM codes_import_jobs")?, ["completed"]);
+
+    for sql in [
+        "UPDATE codes SET claimed = true",
+        "TRUNCATE codes",
+        "TRUNCATE codes_check_temp",
+        "DELETE FROM once.import_jobs",
+        "TRUNCATE once.import_jobs",
+        "UPDATE once.targets SET spec = '{}'",
+        "INSERT INTO merchant_members SELECT merchant_id, 'public' FROM merchant_members",
+        "UPDATE merchant_members SET merchant_id = gen_random_uuid()",
+        "ALTER TABLE codes DISABLE ROW LEVEL SECURITY",
+        "SELECT once.drop_target('codes')",
+    ] {
+        assert_eq!(refused(&mut session, sql, &[])?.code().code(), "42501", "{sql}");
+    }
+    assert_eq!(call(&mut session, "rollback_import_job($1)", &[&job])?["codes_deleted"], 2);
+    assert_eq!(call(&mut session, "clear_temp_data($1)", &[&A])?["rows_deleted"], 4);
+    assert_eq!(codes(&mut owner, A)?, ["old"]);
+    Ok(())
+}
+
+#[test]
+fn a_member_knows_nothing_of_another_merchant() -> Result<()> {
+    let (db, mut owner, mut session) = with_importer("apart")?;
+    produce(&mut owner, B, &["secret"])?;
+    let mut other = importer(&db, &mut owner, B)?;
+    stage(&mut other, B, &["secret2"])?;
+    let theirs = imported(&promo::import(&mut other, B)?)?;
+    call(&mut other, "clear_temp_data($1)", &[&B])?;
+
+    assert_eq!(codes(&mut session, B)?, [""; 0]);
+    assert_eq!(texts(&mut session, "SELECT id::text FROM codes_import_jobs")?, [""; 0]);
+    assert_eq!(texts(&mut session, "SELECT role::text FROM merchant_members WHERE role <> current_user")?, [""; 0]);
+    assert_eq!(session.execute("DELETE FROM codes", &[])?, 0);
+    // Neither a setting nor a role that is not theirs opens anything.
+    session.batch_execute(&format!("SET request.jwt.claim.sub = '{B}'; SET app.merchant_id = '{B}'"))?;
+    assert_eq!(codes(&mut session, B)?, [""; 0]);
+
+    // B's jobs and codes look as if they did not exist: the same answers as for a merchant that is unknown.
+    let unknown = Uuid::from_u128(7);
+    for job in [theirs, unknown] {
+        for function in ["verify_import_job", "rollback_import_job"] {
+            assert_eq!(refused(&mut session, &format!("SELECT once.{function}($1)"), &[&job])?.code().code(), "P0002");
+        }
+    }
+    for merchant in [B, unknown] {
+        let error = refused(&mut session, "SELECT once.mark_duplicates_in_temp($1)", &[&merchant])?;
+        assert_eq!(error.code().code(), "P0002", "{merchant}");
+    }
+
+    // What they stage for B by themselves is flagged by nothing, and goes nowhere.
+    let mut messages = Vec::new();
+    for code in ["secret", "secret2", "never seen"] {
+        stage(&mut session, B, &[code])?;
+        assert_eq!(mark(&mut session, B)?["database_duplicates"], 0, "{code}");
+        let error = refused(&mut session, "SELECT once.insert_clean_codes_to_production($1)", &[&B])?;
+        assert_eq!(error.code().code(), "42501", "{code}");
+        messages.push(format!("{} {:?} {:?}", error.message(), error.detail(), error.hint()));
+        call(&mut session, "clear_temp_data($1)", &[&B])?;
+    }
+    assert!(messages.iter().all(|message| *message == messages[0]), "{messages:?}");
+    assert_eq!(codes(&mut owner, B)?, ["secret", "secret2"]);
+    assert_eq!(call(&mut owner, "verify_import_job($1)", &[&theirs])?["verified"], true);
+
+    // And a code of B's is no obstacle for A.
+    stage(&mut session, A, &["secret"])?;
+    imported(&promo::import(&mut session, A)?)?;
+    Ok(())
+}
+
+#[test]
+fn no_member_can_delete_a_claimed_code() -> Result<()> {
+    let (_db, mut owner, mut session) = with_importer("promise")?;
+    stage(&mut session, A, &["a", "b", "c"])?;
+    let job = imported(&promo::import(&mut session, A)?)?;
+    owner.execute("UPDATE codes SET claimed = true WHERE code = 'b'", &[])?;
+    assert_eq!(session.execute("DELETE FROM codes WHERE code = 'b'", &[])?, 0);
+    let answer = call(&mut session, "rollback_import_job($1)", &[&job])?;
+    assert_eq!((&answer["success"], &answer["codes_kept"]), (&json!(false), &json!(1)));
+    assert_eq!(codes(&mut owner, A)?, ["a", "b", "c"]);
+    let answer = call(&mut session, "rollback_import_job($1, true)", &[&job])?;
+    assert_eq!(
+        (&answer["success"], &answer["codes_deleted"], &answer["codes_kept"]),
+        (&json!(true), &json!(2), &json!(1))
+    );
+    assert_eq!(codes(&mut owner, A)?, ["b"]);
+    Ok(())
+}
+
+#[test]
+fn a_colleague_of_the_same_merchant_verifies_and_undoes() -> Result<()> {
+    let (db, mut owner, mut session) = with_importer("colleague")?;
+    let mut colleague = importer(&db, &mut owner, A)?;
+    stage(&mut session, A, &["a", "b"])?;
+    let job = imported(&promo::import(&mut session, A)?)?;
+    assert_eq!(call(&mut colleague, "verify_import_job($1)", &[&job])?["verified"], true);
+    assert_eq!(call(&mut colleague, "rollback_import_job($1)", &[&job])?["codes_deleted"], 2);
+    assert_eq!(texts(&mut session, "SELECT status FROM codes_import_jobs")?, ["rolled_back"]);
+    Ok(())
+}
+
+/// A job says by itself which table and column it wrote to. An importer may write jobs, but must not have an
+/// administrator's rollback delete by a column of the importer's choice.
+#[test]
+fn a_forged_job_makes_nobody_delete_what_it_did_not_write() -> Result<()> {
+    let (_db, mut owner, mut session) = with_importer("forged")?;
+    let customer = Uuid::from_u128(0xc0ffee);
+    produce(&mut owner, A, &["a", "b"])?;
+    owner.execute("UPDATE codes SET claimed = true, claimed_customer_id = $1", &[&customer])?;
+    let forged = session.batch_execute(&format!(
+        r#"INSERT INTO once.import_jobs (id, target, scope, relation_schema, relation_name, spec)
+           VALUES ('{customer}', 'codes', '{A}', 'public', 'codes',
+                   '{{"key": ["code"], "scope": "merchant_id", "job_column": "claimed_customer_id"}}');
+           UPDATE once.import_jobs SET status = 'validating' WHERE id = '{customer}';
+           UPDATE once.import_jobs SET status = 'processing' WHERE id = '{customer}';
+           UPDATE once.import_jobs SET status = 'completed', rows_written = 2 WHERE id = '{customer}'"#
+    ));
+    let undone = owner.query("SELECT once.rollback_import_job($1)", &[&customer]);
+    assert_eq!(codes(&mut owner, A)?, ["a", "b"], "forged: {forged:?}; undone: {undone:?}");
+    Ok(())
+}
