@@ -2,6 +2,8 @@
 
 #[path = "bulk/insert.rs"]
 mod insert;
+#[path = "bulk/traps.rs"]
+mod traps;
 #[path = "bulk/undo.rs"]
 mod undo;
 #[path = "bulk/validate.rs"]
