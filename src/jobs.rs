@@ -113,9 +113,9 @@ pub fn lock(target: &Target, scope: &Scope) -> Result<()> {
 
 fn holder(args: &[Arg]) -> Result<String> {
     let holders = spi::fresh(
-        "SELECT coalesce(format('Process %s of role %s (%s) holds it, in a transaction %s.', a.pid, a.usename, \
-         coalesce(nullif(a.application_name, ''), 'no application name'), coalesce('since ' || a.xact_start, 'of unknown age')), \
-         'A prepared transaction holds it.') \
+        "SELECT CASE WHEN a.pid IS NULL THEN 'A prepared transaction holds it.' ELSE \
+         format('Process %s of role %s (%s) holds it, in a transaction %s.', a.pid, a.usename, \
+         coalesce(nullif(a.application_name, ''), 'no application name'), coalesce('since ' || a.xact_start, 'of unknown age')) END \
          FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = $1 \
          AND l.objid::bigint = (hashtext($2)::bigint & 4294967295) \
