@@ -5,22 +5,17 @@ CREATE VIEW @extschema@.import_progress AS
 SELECT p.pid,
        a.usename AS role,
        pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation,
-       CASE p.param12
-         WHEN 1 THEN 'counting'
-         WHEN 2 THEN 'marking duplicates'
-         WHEN 3 THEN 'validating'
-         WHEN 4 THEN 'inserting'
-         WHEN 5 THEN 'deleting'
-       END AS phase,
+       (ARRAY['counting', 'marking duplicates', 'validating', 'inserting', 'deleting'])[p.param12] AS phase,
        p.param13 AS rows_done,
        p.param14 AS rows_total,
        a.query_start AS started_at
 FROM pg_catalog.pg_stat_get_progress_info('COPY') AS p
-JOIN pg_catalog.pg_database d ON d.oid = p.datid AND d.datname = pg_catalog.current_database()
-LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = p.pid
-LEFT JOIN pg_catalog.pg_class c ON c.oid = p.relid
-LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE p.param11 = 1869505381;
+JOIN pg_catalog.pg_database d
+  ON d.oid OPERATOR(pg_catalog.=) p.datid AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) p.pid
+LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.relid
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE p.param11 OPERATOR(pg_catalog.=) 1869505381;
 GRANT SELECT ON @extschema@.import_progress TO PUBLIC;
 COMMENT ON VIEW @extschema@.import_progress IS
   'Running jobs of this database: process, role, target table, phase, rows done and total of the phase, and since when. rows_done moves while duplicates are marked, chunk by chunk; the other phases are one statement each.';

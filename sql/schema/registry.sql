@@ -1,10 +1,11 @@
 -- (ASCII only, as all that CREATE EXTENSION reads: the check below must be reached whatever the encoding.)
+-- Operators are qualified: CREATE EXTENSION runs as a superuser, with a search_path that begins where others may create.
 -- The registry, and what any role may see of it. Its one table is all that the extension itself owns:
 -- names and specs, no OIDs, so that a dump restores it.
 
 DO $once$
 BEGIN
-  IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+  IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
     RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
       MESSAGE = 'pg_once needs a database whose encoding is UTF8',
       DETAIL = pg_catalog.format('The encoding of this database is %s.', pg_catalog.getdatabaseencoding()),
@@ -14,14 +15,14 @@ END
 $once$;
 
 CREATE TABLE @extschema@.targets (
-  name          text PRIMARY KEY CHECK (name <> ''),
+  name          text PRIMARY KEY CHECK (name OPERATOR(pg_catalog.<>) ''),
   schema_name   text NOT NULL,
   table_name    text NOT NULL,
   staging_name  text NOT NULL,
   spec          jsonb NOT NULL CHECK (
-    pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'key') = 'array'
-    AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'columns'), 'array') = 'array'
-    AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'required'), 'array') = 'array'),
+    pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'key') OPERATOR(pg_catalog.=) 'array'
+    AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'columns'), 'array') OPERATOR(pg_catalog.=) 'array'
+    AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'required'), 'array') OPERATOR(pg_catalog.=) 'array'),
   registered_by text NOT NULL DEFAULT current_user,
   registered_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
   -- Two targets on one staging table would each take the other's flags for its own.

@@ -121,7 +121,7 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
 /// index can be an arbiter for them.
 pub fn unique_index(table: &Table, names: &[String]) -> Result<Option<Vec<KeyColumn>>> {
     let index = spi::read(
-        "SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate \
+        "SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND NOT i.indisexclusion \
          AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = cardinality($2) \
          AND (SELECT count(DISTINCT a.attname) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname::text = ANY ($2) \
               AND a.attnum = ANY ((string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts])) = cardinality($2) \
@@ -180,6 +180,7 @@ pub fn check_constraints(table: &Table) -> Result<Vec<Rule>> {
         "SELECT c.conname::text, pg_get_expr(c.conbin, c.conrelid), \
          (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)) \
          FROM pg_constraint c WHERE c.conrelid = $1 AND c.contype = 'c' AND cardinality(c.conkey) > 0 AND NOT (0::int2 = ANY (c.conkey)) \
+         AND coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true) \
          ORDER BY c.conname",
         &[table.oid.into()],
         |row| {
