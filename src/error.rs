@@ -23,6 +23,8 @@ pub enum OnceError {
     BadJobSpec { job: String, error: SpecError },
     TargetExists { name: String, relation: String, registered: String, given: String },
     StagingTaken { staging: Relation, other: String },
+    OthersTable { relation: Relation, owner: String },
+    JobIdsTaken { relation: Relation, jobs: i64 },
     JobsElsewhere { schema: String },
     UntrustedJobs { relation: Relation, owner: String },
     NotATable { relation: Relation },
@@ -155,9 +157,21 @@ impl OnceError {
             ),
             Self::StagingTaken { staging, other } => parts(
                 ERRCODE_DUPLICATE_OBJECT,
-                format!("{staging} is the staging table of target \"{other}\""),
-                "Two targets on one staging table would each take the other's flags for its own.",
+                format!("{staging} can't be staged in: target \"{other}\" uses the same table"),
+                "Two targets on one staging table would take each other's flags for their own, and what is staged is cleared.",
                 "Name another one in the spec, as \"staging\": \"…\"; it is created where it is not there.",
+            ),
+            Self::OthersTable { relation, owner } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("{relation} belongs to another role"),
+                format!("Its owner \"{owner}\" would decide who sees what, and his triggers would run for everybody."),
+                format!("If that is meant, SET ROLE {}; and install the kit as he.", once_core::ident::quote(owner)),
+            ),
+            Self::JobIdsTaken { relation, jobs } => parts(
+                ERRCODE_UNIQUE_VIOLATION,
+                format!("jobs of {relation} can't be taken over: their ids belong to other jobs"),
+                format!("Of its ids, {jobs} are in import_jobs with another target."),
+                "Find out how they came there, before anything is verified or rolled back by these ids.",
             ),
             Self::JobsElsewhere { schema } => parts(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

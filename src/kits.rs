@@ -6,7 +6,7 @@ mod adopt;
 use crate::error::{OnceError, Result};
 use crate::targets::{self, Target};
 use crate::{jobs, rights, spi};
-use once_core::ident::Relation;
+use once_core::ident::{Relation, quote};
 use once_core::kit::{is_prefix, render};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -24,7 +24,8 @@ struct Kit {
     staging: &'static str,
     jobs_view: (&'static str, &'static str),
     adopt_jobs: &'static str,
-    job_policies: (&'static str, &'static str),
+    /// Policies on import_jobs, each named `<target>_members_…`.
+    job_policies: &'static str,
 }
 
 const KITS: [Kit; 1] = [Kit {
@@ -39,7 +40,7 @@ const KITS: [Kit; 1] = [Kit {
     staging: "codes_check_temp",
     jobs_view: ("codes_import_jobs", include_str!("../sql/kits/promo_codes/codes_import_jobs.sql")),
     adopt_jobs: include_str!("../sql/kits/promo_codes/adopt_jobs.sql"),
-    job_policies: ("codes_members_see", include_str!("../sql/kits/promo_codes/job_policies.sql")),
+    job_policies: include_str!("../sql/kits/promo_codes/job_policies.sql"),
 }];
 
 /// One installation of a kit: where, and under which names.
@@ -64,7 +65,10 @@ impl Install {
     }
 
     fn render_as(&self, sql: &str, prefix: &str) -> String {
-        render(sql, &[("@schema@", &self.schema), ("@jobs@", &self.jobs.schema), ("@prefix@", prefix)])
+        let schema = self.schema.as_str();
+        let values =
+            [("@schema@", schema), ("@schema_literal@", schema), ("@jobs@", &self.jobs.schema), ("@prefix@", prefix)];
+        render(sql, &values)
     }
 }
 
@@ -93,7 +97,7 @@ fn install_kit(
     })?;
     let schema = schema.ok_or_else(|| null("schema"))?;
     let prefix = prefix.ok_or_else(|| null("prefix"))?;
-    if !is_prefix(&prefix) {
+    if !is_prefix(&prefix) || prefix == adopt::SCRATCH {
         return Err(OnceError::BadPrefix { prefix }.into());
     }
     Ok(JsonB(install(kit, schema, prefix)?))
@@ -127,8 +131,8 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
     }
     let adopted = adopt::tables(&install, &there)?;
     adopt::fit_staging(&install, &there)?;
-    let target = register(&install, &name)?;
-    show_jobs(&install, &target)?;
+    let (target, new) = register(&install, &name)?;
+    show_jobs(&install, &target, new)?;
     Ok(json!({
         "kit": kit.name,
         "schema": install.schema,
@@ -152,30 +156,36 @@ fn refuse_taken(install: &Install, name: &str) -> Result<()> {
     }
 }
 
-fn register(install: &Install, name: &str) -> Result<Target> {
+/// The target, and whether it is new.
+fn register(install: &Install, name: &str) -> Result<(Target, bool)> {
     if targets::registered_relation(name)?.is_some() {
-        return Target::named(Some(name.into()));
+        return Ok((Target::named(Some(name.into()))?, false));
     }
     let relation = install.relation(install.kit.target);
     let table = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
-    let (target, _) = targets::create(name, table, &install.render(install.kit.spec))?;
-    Ok(target)
+    targets::create(name, table, &install.render(install.kit.spec))
 }
 
 /// The view over the jobs, and who may see them. A table of that name is from before pg_once: its jobs
 /// are taken over, and it is kept under another name.
-fn show_jobs(install: &Install, target: &Target) -> Result<()> {
+fn show_jobs(install: &Install, target: &Target, new: bool) -> Result<()> {
     let (view, sql) = install.kit.jobs_view;
     if targets::find(&install.relation(view))?.is_some_and(|found| found.is_table) {
         adopt::jobs(install, target, view)?;
     }
     spi::script(&install.render(sql))?;
 
-    let (policy, sql) = install.kit.job_policies;
-    let exists = spi::fresh_one(
-        "SELECT EXISTS (SELECT FROM pg_policies WHERE schemaname::text = $1 AND tablename = 'import_jobs' AND policyname::text = $2)",
-        &[install.jobs.schema.as_str().into(), format!("{}{policy}", install.prefix).into()],
-        |row| row.need::<bool>(1),
+    // Policies of an earlier target of this name may speak of other tables.
+    let there = spi::fresh(
+        "SELECT policyname::text FROM pg_policies WHERE schemaname::text = $1 AND tablename = 'import_jobs' AND starts_with(policyname::text, $2)",
+        &[install.jobs.schema.as_str().into(), format!("{}_members_", target.name).into()],
+        |row| row.need::<String>(1),
     )?;
-    if exists { Ok(()) } else { spi::script(&install.render(sql)) }
+    if !there.is_empty() && !new {
+        return Ok(());
+    }
+    for policy in there {
+        spi::script(&format!("DROP POLICY {} ON {}", quote(&policy), install.jobs))?;
+    }
+    spi::script(&install.render(install.kit.job_policies))
 }

@@ -13,7 +13,7 @@ use once_core::ident::{Relation, quote, quote_list};
 use once_core::spec::{STAGING_COLUMNS, Spec, wrong};
 use pgrx::pg_sys::{self, Oid};
 
-pub use catalog::{Table, deferred_constraints, find, oid_of, unique_index};
+pub use catalog::{Table, find, oid_of, unique_index};
 pub use registry::{create, registered_relation};
 
 /// A target whose tables are there and fit its spec.
@@ -66,17 +66,28 @@ impl Target {
     pub fn of_job(job: &str, name: String, relation: Relation, spec: &str) -> Result<Self> {
         let spec = Spec::parse(spec).map_err(|error| OnceError::BadJobSpec { job: job.into(), error })?;
         let production = catalog::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
-        Self::fit(name, production, None, spec)
+        let needed: Vec<(&str, String)> = [Some(&spec.job_column), spec.scope.as_ref(), spec.protect.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|column| (column.as_str(), "text".to_string()))
+            .collect();
+        missing(&production, &needed)?;
+        // Its key matters no more, and neither does an index that it may have lost; but if it is there, so is
+        // the scope's own equality.
+        let scope_and_key: Vec<String> = spec.scope.iter().chain(&spec.key).cloned().collect();
+        let equality = catalog::unique_index(&production, &scope_and_key)?;
+        let columns = spec.columns.clone().unwrap_or_default();
+        Self::build(name, production, None, spec, equality.unwrap_or_default(), columns)
     }
 
     /// Checks that the tables have what the spec names.
-    fn fit(name: String, production: Table, staging: Option<Table>, mut spec: Spec) -> Result<Self> {
+    fn fit(name: String, production: Table, staging: Option<Table>, spec: Spec) -> Result<Self> {
         if !production.is_table {
             return Err(OnceError::NotATable { relation: production.relation });
         }
         require_columns(&production, &spec)?;
         let scope_and_key: Vec<String> = spec.scope.iter().chain(&spec.key).cloned().collect();
-        let mut equality = catalog::unique_index(&production, &scope_and_key)?
+        let equality = catalog::unique_index(&production, &scope_and_key)?
             .ok_or_else(|| no_unique_index(&production.relation, &scope_and_key, "CONCURRENTLY "))?;
         let columns = copied_columns(&production, staging.as_ref(), &spec)?;
         if let Some(column) = spec.required.iter().find(|c| !columns.contains(c) && !spec.key.contains(c)) {
@@ -87,8 +98,19 @@ impl Target {
         if let Some(staging) = &staging {
             require_staging(staging, &production, &spec, &columns)?;
         }
+        Self::build(name, production, staging, spec, equality, columns)
+    }
+
+    fn build(
+        name: String,
+        production: Table,
+        staging: Option<Table>,
+        mut spec: Spec,
+        mut equality: Vec<KeyColumn>,
+        columns: Vec<String>,
+    ) -> Result<Self> {
         let key = spec.key.iter().filter_map(|name| take(&mut equality, name)).collect();
-        let scope = spec.scope.as_ref().and_then(|name| take(&mut equality, name));
+        let scope = spec.scope.as_ref().map(|name| take(&mut equality, name).unwrap_or_else(|| KeyColumn::plain(name)));
         spec.columns = Some(columns.clone());
         let staging_relation = staging_of(&production.relation, &spec)?;
         spec.staging = Some(staging_relation.name.clone());
@@ -147,6 +169,7 @@ impl Target {
             } else if as_staged && column.not_null && Some(&column.name) != self.spec.scope.as_ref() {
                 rules.push(Rule::required(&column.name, false));
             }
+            rules.extend(fits(column));
         }
         if as_staged {
             let checks = catalog::check_constraints(&production)?;
@@ -167,6 +190,35 @@ impl Target {
     pub fn row_security(&self) -> Result<bool> {
         spi::read_one("SELECT row_security_active($1::oid)", &[self.relation_oid.into()], |row| row.need(1))
     }
+}
+
+/// Has the target's deferred constraints checked now, so that what they refuse is the job's failure and not
+/// that of the transaction's end. They stay immediate until then.
+pub fn check_constraints_now(target: &Target) -> Result<()> {
+    match catalog::deferrable_constraints(target.relation_oid)? {
+        Some(constraints) => spi::script(&format!("SET CONSTRAINTS {constraints} IMMEDIATE")),
+        None => Ok(()),
+    }
+}
+
+/// The rule that a value is not changed by what the column allows: an assignment rounds to its digits, and
+/// cuts trailing blanks, without a word.
+fn fits(column: &Column) -> Option<Rule> {
+    let value = format!("s.{}", quote(&column.name));
+    let broken = match (column.base, column.modifier) {
+        (_, -1) => return None,
+        // numeric.h: scale in the low 11 bits (signed from 15 on), of typmod - VARHDRSZ.
+        (pg_sys::NUMERICOID, modifier) => {
+            let scale = (((modifier - 4) & 0x7ff) ^ 1024) - 1024;
+            format!("({value} <> pg_catalog.round({value}, {scale}))")
+        }
+        (pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID | pg_sys::TIMEOID, _) => {
+            format!("({value} <> CAST({value} AS {}))", column.sql_type)
+        }
+        _ => return None,
+    };
+    let columns = vec![column.name.clone()];
+    Some(Rule { reason: format!("{} does not fit {}", column.name, column.sql_type), columns, broken })
 }
 
 /// The name of the staging table, which stands beside its target.
@@ -229,7 +281,7 @@ fn require_type(table: &Table, name: &str, base: Oid, sql_type: &str) -> Result<
 /// A scope is compared, locked and recorded as text, so equal scopes must be equal texts, whatever the
 /// session's settings.
 fn require_plain_scope(production: &Table, scope: Option<&String>) -> Result<()> {
-    const PLAIN: [Oid; 9] = [
+    const PLAIN: [Oid; 8] = [
         pg_sys::UUIDOID,
         pg_sys::INT2OID,
         pg_sys::INT4OID,
@@ -237,7 +289,6 @@ fn require_plain_scope(production: &Table, scope: Option<&String>) -> Result<()>
         pg_sys::TEXTOID,
         pg_sys::VARCHAROID,
         pg_sys::BPCHAROID,
-        pg_sys::NAMEOID,
         pg_sys::BOOLOID,
     ];
     match scope.and_then(|name| production.column(name)) {

@@ -45,7 +45,9 @@ BEGIN
     SELECT bool_or(pg_has_role(c.relowner, 'USAGE')) INTO owned
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = NEW.relation_schema AND c.relname = NEW.relation_name;
-    IF owned THEN
+    -- Not under the name of another's target, whose users would take it for one of theirs.
+    IF owned AND NOT EXISTS (SELECT FROM "@schema@"."targets" t WHERE t.name = NEW.target
+                             AND (t.schema_name, t.table_name) <> (NEW.relation_schema, NEW.relation_name)) THEN
       RETURN NEW;
     END IF;
     -- A rollback deletes what a job says it wrote. So whoever does not own the table can't say it freely: the table
@@ -57,13 +59,14 @@ BEGIN
        OR abs(('x' || replace(substr(NEW.id::text, 1, 13), '-', ''))::bit(48)::bigint / 1000
               - extract(epoch FROM clock_timestamp())) > 86400
        OR NEW.status <> 'pending'
-       OR (NEW.rows_expected, NEW.rows_written, NEW.rows_kept, NEW.completed_at, NEW.rolled_back_at) IS DISTINCT FROM
-          (NULL::bigint, NULL::bigint, NULL::bigint, NULL::timestamptz, NULL::timestamptz) THEN
+       OR num_nonnulls(NEW.rows_expected, NEW.rows_written, NEW.rows_kept, NEW.completed_at, NEW.rolled_back_at,
+                       NEW.validation_passed, NEW.validation_errors, NEW.error_code, NEW.error_message) > 0 THEN
       RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
         MESSAGE = format('job %s is none that pg_once began', NEW.id),
         DETAIL = 'A job of another''s table has the registered table and spec, a new UUIDv7, and nothing done yet.',
         HINT = 'Let insert_clean begin it.';
     END IF;
+    NEW.created_at := clock_timestamp();
     RETURN NEW;
   END IF;
   IF (NEW.id, NEW.target, NEW.scope, NEW.relation_schema, NEW.relation_name, NEW.spec, NEW.source_info,
@@ -150,9 +153,13 @@ CREATE POLICY "who_stages" ON "@schema@"."stagings" USING (
           WHERE n.nspname = staging_schema AND c.relname = staging_name AND pg_catalog.has_table_privilege(c.oid, 'UPDATE, DELETE')));
 
 -- Any owner of a table may register it and import into it, so these are open to all who may use the schema; which
--- rows they see and write is decided by the policies and the guard above. Nobody gets DELETE on jobs, or TRUNCATE.
-GRANT SELECT, INSERT, UPDATE ON "@schema@"."import_jobs" TO PUBLIC;
-GRANT SELECT, INSERT, UPDATE, DELETE ON "@schema@"."staging_checks", "@schema@"."stagings" TO PUBLIC;
+-- rows they see and write is decided by the policies and the guard above. UPDATE is by column, since UPDATE of a whole
+-- table is the right to lock it. Nobody gets DELETE or TRUNCATE.
+GRANT SELECT, INSERT ON "@schema@"."import_jobs", "@schema@"."staging_checks", "@schema@"."stagings" TO PUBLIC;
+GRANT UPDATE (status, rows_expected, rows_written, rows_kept, validation_passed, validation_errors, completed_at,
+              rolled_back_at, error_code, error_message) ON "@schema@"."import_jobs" TO PUBLIC;
+GRANT UPDATE (rows, highest, fingerprint, internal_dups, existing_dups, checked_at) ON "@schema@"."staging_checks" TO PUBLIC;
+GRANT UPDATE (lost_at) ON "@schema@"."stagings" TO PUBLIC;
 
 COMMENT ON TABLE "@schema@"."import_jobs" IS
   'The audit trail of pg_once: one row per import, never deleted. Written by pg_once''s functions; a trigger refuses what the states of a job forbid.';

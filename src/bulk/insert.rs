@@ -4,7 +4,6 @@ use super::staging::Staged;
 use super::validate::{Verdict, require_ready, validate};
 use super::{codes, open};
 use crate::backend::Jsonb;
-use crate::error::Result;
 use crate::jobs::{self, Failure, Stop};
 use crate::progress::{Phase, Progress};
 use crate::spi;
@@ -64,7 +63,8 @@ fn work(
     jobs::processing(job, verdict.clean)?;
 
     progress.phase(Phase::Inserting, verdict.clean);
-    let written = with_constraints_checked(target, || spi::write(&target.bulk.insert(), &[scope.arg(), job.into()]))?;
+    let written = spi::write(&target.bulk.insert(), &[scope.arg(), job.into()])?;
+    targets::check_constraints_now(target)?;
     if written != verdict.clean {
         return Err(Failure::new(
             "P0001",
@@ -91,16 +91,6 @@ fn work(
     }
     jobs::completed(job, written)?;
     Ok(written)
-}
-
-/// Runs `work` with the target's deferred constraints checked in it, so that what they refuse is the job's
-/// failure and not the transaction's.
-fn with_constraints_checked<T>(target: &Target, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let Some(constraints) = targets::deferred_constraints(target.relation_oid)? else { return work() };
-    spi::script(&format!("SET CONSTRAINTS {constraints} IMMEDIATE"))?;
-    let done = work()?;
-    spi::script(&format!("SET CONSTRAINTS {constraints} DEFERRED"))?;
-    Ok(done)
 }
 
 fn require_valid(verdict: &Verdict) -> std::result::Result<(), Failure> {

@@ -4,7 +4,7 @@ use super::codes;
 use crate::error::{OnceError, Result};
 use crate::jobs::{self, Failure, Job, Stop};
 use crate::progress::{Phase, Progress};
-use crate::targets::{Scope, Target};
+use crate::targets::{self, Scope, Target};
 use crate::{rights, spi};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -54,9 +54,9 @@ fn rollback_import_job(
     Ok(JsonB(answer))
 }
 
-/// The rollback is refused for rows that stay whatever is deleted: protected, or kept by a trigger.
+/// The rollback is refused for rows that it may not delete.
 fn refusal(target: &Target, rows: i64) -> Failure {
-    let why = target.spec.protect.as_deref().unwrap_or("kept by a trigger");
+    let why = target.spec.protect.as_deref().unwrap_or_default();
     let message = format!(
         "Refused: {} of the job protected ({why}). Nothing was deleted; p_keep_protected => true deletes the others.",
         codes(rows)
@@ -69,8 +69,17 @@ fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::R
     let mut progress = Progress::start(target.relation_oid);
     progress.phase(Phase::Deleting, job.rows_written.unwrap_or(0));
     let deleted = spi::write(&target.bulk.delete_job(), &args())?;
+    targets::check_constraints_now(target)?;
     // Counted after the deletion, by a statement of its own: whoever claimed a row meanwhile has won.
-    let left: i64 = spi::fresh_one(&target.bulk.job_rows(), &args(), |row| row.need(1))?;
+    let (left, protected) =
+        spi::fresh_one(&target.bulk.job_rows(), &args(), |row| Ok((row.need::<i64>(1)?, row.need::<i64>(2)?)))?;
+    if left > protected {
+        let message = format!(
+            "Refused: {} of the job can't be deleted, for a trigger or a policy keeps them. Nothing was deleted.",
+            codes(left - protected)
+        );
+        return Err(Failure::new("23001", message).with("codes_kept", Some(left)).into());
+    }
     if left > 0 && !keep {
         return Err(refusal(target, left).into());
     }

@@ -58,28 +58,30 @@ pub fn plant(target: &Target) -> Result<()> {
         spi::own("stagings")?
     );
     let new = spi::write(&insert, &named(&target.bulk.staging))?;
-    if new == 1 { plant_witness(target).map(drop) } else { Ok(()) }
+    if new == 1 { plant_witness(&target.bulk.staging).map(drop) } else { Ok(()) }
 }
 
 /// Whether the witness was gone.
-fn plant_witness(target: &Target) -> Result<bool> {
+fn plant_witness(staging: &Relation) -> Result<bool> {
     let insert = format!(
         "INSERT INTO {} (staging_schema, staging_name, scope) VALUES ($1, $2, NULL) ON CONFLICT DO NOTHING",
         spi::own("staging_checks")?
     );
-    Ok(spi::write(&insert, &named(&target.bulk.staging))? == 1)
+    Ok(spi::write(&insert, &named(staging))? == 1)
 }
 
-/// Forgets a staging table that is no target's any more, or is about to be created.
+/// Begins anew with a staging table that is no target's any more, or is about to be created: nothing of it
+/// is marked, and nothing is lost.
 pub fn forget(staging: &Relation) -> Result<()> {
-    for table in ["staging_checks", "stagings"] {
-        let table = spi::own(table)?;
-        if crate::targets::oid_of(&table)?.is_some() {
-            spi::write(
-                &format!("DELETE FROM {table} WHERE staging_schema = $1 AND staging_name = $2"),
-                &named(staging),
-            )?;
-        }
+    let [checks, stagings] = [spi::own("staging_checks")?, spi::own("stagings")?];
+    if crate::targets::oid_of(&stagings)?.is_none() {
+        return Ok(());
+    }
+    let this = "WHERE staging_schema = $1 AND staging_name = $2";
+    // A count that no staging table has. (Rows are not deleted: nobody holds that right on these tables.)
+    spi::write(&format!("UPDATE {checks} SET rows = -1 {this}"), &named(staging))?;
+    if spi::write(&format!("UPDATE {stagings} SET lost_at = NULL {this}"), &named(staging))? > 0 {
+        plant_witness(staging)?;
     }
     Ok(())
 }
@@ -143,7 +145,7 @@ pub fn require_checked(target: &Target, scope: &Scope, staged: Staged) -> Result
 
 /// Remembers that the scope was cleared: rows that came meanwhile count as not marked.
 pub fn cleared(target: &Target, scope: &Scope) -> Result<()> {
-    if plant_witness(target)? && target.staging_unlogged {
+    if plant_witness(&target.bulk.staging)? && target.staging_unlogged {
         let lost = format!(
             "UPDATE {} SET lost_at = clock_timestamp() WHERE staging_schema = $1 AND staging_name = $2",
             spi::own("stagings")?

@@ -9,7 +9,7 @@ use once_core::ident::{Relation, quote, quote_list};
 use once_core::spec::STAGING_COLUMNS;
 
 /// The prefix under which a kit is created once and rolled back, to see what its tables look like.
-const SCRATCH: &str = "once_scratch_";
+pub const SCRATCH: &str = "once_scratch_";
 
 /// A column of the kit's own table: its name, its type, its default, whether it may be NULL.
 struct Wanted {
@@ -25,6 +25,9 @@ pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>>
     let mut adopted = Vec::new();
     if there.is_empty() {
         return Ok(adopted);
+    }
+    for (_, table) in there {
+        require_trusted(table)?;
     }
     for ((name, table), columns) in there.iter().zip(fresh_columns(install, there)?) {
         let mut added = Vec::new();
@@ -45,6 +48,23 @@ pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>>
         adopted.push(spi::shown(&table.relation)?);
     }
     Ok(adopted)
+}
+
+/// A kit's tables decide who sees what, and their triggers run for everybody who imports. So a table that is
+/// there is adopted only from the installer himself, or from who owns the schema or the database anyhow.
+fn require_trusted(table: &Table) -> Result<()> {
+    if !table.is_table {
+        return Err(OnceError::NotATable { relation: table.relation.clone() });
+    }
+    let (trusted, owner) = spi::read_one(
+        "SELECT c.relowner IN (n.nspowner, d.datdba) OR o.rolname = current_user \
+         OR (pg_has_role(c.relowner, 'USAGE') AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)), o.rolname::text \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner \
+         JOIN pg_database d ON d.datname = current_database() WHERE c.oid = $1",
+        &[table.oid.into()],
+        |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
+    )?;
+    if trusted { Ok(()) } else { Err(OnceError::OthersTable { relation: table.relation.clone(), owner }) }
 }
 
 /// A staging table that was just created beside an adopted table takes its types, so that nothing is cast,
@@ -156,6 +176,18 @@ pub fn jobs(install: &Install, target: &Target, name: &str) -> Result<()> {
         &install.render(install.kit.adopt_jobs),
         &[target.name.as_str().into(), relation.schema.as_str().into(), relation.name.as_str().into(), spec.into()],
     )?;
+    let absent: i64 = spi::fresh_one(
+        &format!(
+            "SELECT count(*) FROM {old} o WHERE NOT EXISTS (SELECT FROM {} j WHERE j.id = o.id AND j.target = $1 \
+             AND j.relation_schema = $2 AND j.relation_name = $3)",
+            install.jobs
+        ),
+        &[target.name.as_str().into(), relation.schema.as_str().into(), relation.name.as_str().into()],
+        |row| row.need(1),
+    )?;
+    if absent > 0 {
+        return Err(OnceError::JobIdsTaken { relation: old, jobs: absent });
+    }
     release_foreign_keys(&old, relation)?;
     let kept = format!("{}_before_once", old.name);
     spi::script(&format!("ALTER TABLE {old} RENAME TO {}", quote(&kept)))?;

@@ -26,6 +26,8 @@ pub struct Column {
     pub base_type: String,
     pub is_enum: bool,
     pub is_text: bool,
+    /// The type's modifier, -1 where there is none.
+    pub modifier: i32,
     /// The collation, qualified, where it is not the type's own.
     pub collation: Option<String>,
     /// Whether equal values of its collation are the same bytes.
@@ -89,7 +91,7 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
          b.typcategory = 'S', \
          CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END, \
          coalesce(co.collisdeterministic, true), a.attnotnull, \
-         a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', a.attidentity = 'a' OR a.attgenerated <> '' \
+         a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', a.attidentity = 'a' OR a.attgenerated <> '', a.atttypmod \
          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
          JOIN pg_type b ON b.oid = ( \
            WITH RECURSIVE domains(oid, under) AS ( \
@@ -112,6 +114,7 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
                 not_null: row.need(9)?,
                 filled_by_itself: row.need(10)?,
                 generated_always: row.need(11)?,
+                modifier: row.need(12)?,
             })
         },
     )
@@ -204,11 +207,15 @@ pub fn has_before_insert_trigger(table: &Table) -> Result<bool> {
     )
 }
 
-/// Constraints that are checked at commit unless told otherwise, quoted and separated by commas.
-pub fn deferred_constraints(oid: Oid) -> Result<Option<String>> {
+/// Constraints of a table, or of others that refer to it, that may be checked at commit only: quoted and
+/// separated by commas. Where a name is not theirs alone, `ALL`, which is what SET CONSTRAINTS can say then.
+pub fn deferrable_constraints(oid: Oid) -> Result<Option<String>> {
     spi::read_one(
-        "SELECT string_agg(quote_ident(n.nspname) || '.' || quote_ident(c.conname), ', ') \
-         FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.conrelid = $1 AND c.condeferred",
+        "SELECT CASE WHEN bool_or(EXISTS (SELECT FROM pg_constraint o WHERE o.conname = c.conname \
+         AND o.connamespace = c.connamespace AND NOT o.condeferrable)) THEN 'ALL' \
+         ELSE string_agg(DISTINCT quote_ident(n.nspname) || '.' || quote_ident(c.conname), ', ') END \
+         FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace \
+         WHERE (c.conrelid = $1 OR c.confrelid = $1) AND c.condeferrable",
         &[oid.into()],
         |row| row.get(1),
     )

@@ -109,10 +109,15 @@ fn register(target: &Target) -> Result<bool> {
     let relation = &target.bulk.relation;
     let sharing = spi::fresh(
         &format!(
-            "SELECT name FROM {} WHERE schema_name = $1 AND staging_name = $2 AND name <> $3",
+            "SELECT name FROM {} WHERE schema_name = $1 AND name <> $3 AND ($2 IN (staging_name, table_name) OR staging_name = $4)",
             spi::own("targets")?
         ),
-        &[relation.schema.as_str().into(), target.bulk.staging.name.as_str().into(), target.name.as_str().into()],
+        &[
+            relation.schema.as_str().into(),
+            target.bulk.staging.name.as_str().into(),
+            target.name.as_str().into(),
+            relation.name.as_str().into(),
+        ],
         |row| row.need::<String>(1),
     )?;
     if let Some(other) = sharing.into_iter().next() {

@@ -1,5 +1,7 @@
-//! SQL files with placeholders such as `@schema@`, which stand only inside double-quoted identifiers, and
-//! `@prefix@`, which may stand inside single quotes too.
+//! SQL files with placeholders: such as `@schema@` stand only inside double-quoted identifiers; `@prefix@` may
+//! stand inside single quotes too; those that end in `_literal@` stand alone, for a whole string literal.
+
+use crate::ident::literal;
 
 /// The file with its placeholders filled in, each value escaped for the double quotes it stands in. What a
 /// value itself says is left alone. A value for `@prefix@` must have passed [`is_prefix`].
@@ -11,7 +13,11 @@ pub fn render(sql: &str, values: &[(&str, &str)]) -> String {
         rest = &rest[at..];
         match values.iter().find(|(placeholder, _)| rest.starts_with(placeholder)) {
             Some((placeholder, value)) => {
-                rendered.push_str(&value.replace('"', "\"\""));
+                if placeholder.ends_with("_literal@") {
+                    rendered.push_str(&literal(value));
+                } else {
+                    rendered.push_str(&value.replace('"', "\"\""));
+                }
                 rest = &rest[placeholder.len()..];
             }
             None => {
@@ -43,6 +49,7 @@ mod tests {
 
     #[test]
     fn a_value_is_not_read_for_placeholders() {
+        assert_eq!(render("@schema_literal@", &[("@schema_literal@", r"it's \")]), r"E'it''s \\'");
         let sql = render("@schema@.@prefix@x @other@", &[("@prefix@", "p_"), ("@schema@", "s@prefix@")]);
         assert_eq!(sql, "s@prefix@.p_x @other@");
     }

@@ -14,7 +14,7 @@ SELECT j.id,
        j.error_message,
        j.source_info
 FROM "@jobs@"."import_jobs" j
-WHERE j.target = '@prefix@codes';
+WHERE j.target = '@prefix@codes' AND j.relation_schema = @schema_literal@ AND j.relation_name = '@prefix@codes';
 COMMENT ON VIEW "@schema@"."@prefix@codes_import_jobs" IS
   'The import jobs of this kit''s codes. created_by is the caller''s own id where he had one, else his role.';
 -- The view runs with the rights of whoever asks, so import_jobs decides what he sees.

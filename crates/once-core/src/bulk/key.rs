@@ -15,6 +15,11 @@ pub struct KeyColumn {
 }
 
 impl KeyColumn {
+    /// A column of a built-in type, compared by its own equality.
+    pub fn plain(name: &str) -> Self {
+        Self { name: name.into(), cast: None, collation: None, equals: "pg_catalog.=".into() }
+    }
+
     pub(super) fn of(&self, alias: &str) -> String {
         let cast = self.cast.as_ref().map(|t| format!("::{t}")).unwrap_or_default();
         let collate = self.collation.as_ref().map(|c| format!(" COLLATE {c}")).unwrap_or_default();
