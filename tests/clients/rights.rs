@@ -217,3 +217,57 @@ fn a_forged_job_makes_nobody_delete_what_it_did_not_write() -> Result<()> {
     assert_eq!(codes(&mut owner, A)?, ["a", "b"], "forged: {forged:?}; undone: {undone:?}");
     Ok(())
 }
+
+/// Nor is a job on a table of one's own, with triggers and policies of one's own, taken for one of the kit's.
+#[test]
+fn a_job_on_ones_own_table_is_not_filed_under_anothers_target() -> Result<()> {
+    let (db, mut owner, mut session) = with_importer("filed")?;
+    let forger = text(&mut session, "SELECT current_user::text")?;
+    owner.batch_execute(&format!("CREATE SCHEMA own AUTHORIZATION \"{forger}\""))?;
+    session.batch_execute("CREATE TABLE own.codes (merchant_id uuid, code text, import_job_id uuid)")?;
+    let file = format!(
+        r#"INSERT INTO once.import_jobs (id, target, scope, relation_schema, relation_name, spec)
+           VALUES (gen_random_uuid(), 'codes', '{A}', 'own', 'codes', '{{"key": ["code"], "scope": "merchant_id"}}')"#
+    );
+    assert_eq!(refused_well(&mut session, &file, &[])?, "42501");
+    drop(db);
+    Ok(())
+}
+
+/// Being a member of a merchant is not the right to undo what its importers did, nor to say so.
+#[test]
+fn a_member_who_may_not_delete_closes_no_job() -> Result<()> {
+    let (db, mut owner, mut importer) = with_importer("member")?;
+    stage(&mut importer, A, &["a"])?;
+    let job = imported(&promo::import(&mut importer, A)?)?;
+    let role = db.create_role("member")?;
+    owner.batch_execute(&format!("GRANT USAGE ON SCHEMA once TO \"{role}\"; GRANT SELECT ON codes TO \"{role}\""))?;
+    owner.execute("INSERT INTO merchant_members (merchant_id, role) VALUES ($1, $2::text::name)", &[&A, &role])?;
+    let mut member = db.client_as(&role)?;
+    assert_eq!(call(&mut member, "verify_import_job($1)", &[&job])?["verified"], true);
+    let close = "UPDATE once.import_jobs SET status = 'rolled_back', rows_kept = 0, rolled_back_at = now()";
+    assert_eq!(member.execute(close, &[])?, 0);
+    for table in ["import_jobs", "staging_checks", "stagings"] {
+        let lock = format!("LOCK TABLE once.{table} IN ACCESS EXCLUSIVE MODE");
+        let error = member.transaction()?.batch_execute(&lock);
+        assert_eq!(error.err().as_ref().and_then(once_tests::sqlstate), Some("42501"), "{table}");
+    }
+    assert_eq!(call(&mut importer, "rollback_import_job($1)", &[&job])?["codes_deleted"], json!(1));
+    Ok(())
+}
+
+/// Whoever owns a kit's table decides who sees what, so a stranger's is not adopted.
+#[test]
+fn a_strangers_table_is_not_adopted() -> Result<()> {
+    let db = Db::new("adopted")?;
+    let mut owner = db.client()?;
+    let role = db.create_role("stranger")?;
+    owner.batch_execute(&format!(
+        "CREATE SCHEMA shop; CREATE TABLE shop.merchant_members (merchant_id uuid NOT NULL, role name NOT NULL);
+         ALTER TABLE shop.merchant_members OWNER TO \"{role}\""
+    ))?;
+    assert_eq!(refused_well(&mut owner, "SELECT once.install_kit('promo_codes', 'shop')", &[])?, "42501");
+    owner.batch_execute("ALTER TABLE shop.merchant_members OWNER TO CURRENT_USER")?;
+    call(&mut owner, "install_kit('promo_codes', 'shop')", &[])?;
+    Ok(())
+}

@@ -112,3 +112,85 @@ fn the_extension_does_not_leave_its_jobs_behind() -> Result<()> {
     assert_eq!(call(&mut client, "verify_import_job($1)", &[&job])?["verified"], json!(true));
     Ok(())
 }
+
+/// What an assignment would round or cut is named instead.
+#[test]
+fn values_that_the_column_would_change_are_refused() -> Result<()> {
+    let (_db, mut client) = promo::install("rounded")?;
+    client.batch_execute(
+        "ALTER TABLE codes ALTER COLUMN price TYPE numeric(10, 2), ALTER COLUMN points TYPE numeric(5, 0),
+                           ALTER COLUMN sku TYPE varchar(4)",
+    )?;
+    let merchant = A.to_string();
+    let rows: Vec<Vec<Option<&str>>> = [
+        ("fits", "1.23", "250", "abcd"),
+        ("price", "1.239", "2", "abcd"),
+        ("points", "1.20", "2.5", "abcd"),
+        ("sku", "1", "2", "abcd "),
+    ]
+    .iter()
+    .map(|(code, price, points, sku)| {
+        vec![Some(merchant.as_str()), Some(*code), Some(*price), Some(*points), Some(*sku)]
+    })
+    .collect();
+    promo::copy(&mut client, "codes_check_temp (merchant_id, code, price, points, sku)", &rows)?;
+    mark(&mut client, A)?;
+    let verdict = call(&mut client, "validate_clean_codes_for_insert($1)", &[&A])?;
+    let named: Vec<&str> = verdict["errors"]
+        .as_array()
+        .map(|errors| errors.iter().filter_map(|error| error["column"].as_str()).collect())
+        .unwrap_or_default();
+    assert_eq!(named, ["price", "points", "sku"], "{verdict}");
+    Ok(())
+}
+
+/// Rows that can't be deleted keep their job open, whatever the caller is content with.
+#[test]
+fn a_rollback_that_a_trigger_stops_is_not_called_done() -> Result<()> {
+    let (_db, mut client) = promo::install("kept")?;
+    stage(&mut client, A, &["a", "b"])?;
+    let job = imported(&promo::import(&mut client, A)?)?;
+    client.batch_execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER keep BEFORE DELETE ON codes FOR EACH ROW WHEN (OLD.code = 'a') EXECUTE FUNCTION keep()",
+    )?;
+    for keep in [false, true] {
+        let answer = call(&mut client, "rollback_import_job($1, $2)", &[&job, &keep])?;
+        assert_eq!((&answer["success"], &answer["codes_deleted"]), (&json!(false), &json!(0)), "{answer}");
+    }
+    assert_eq!(codes(&mut client, A)?, ["a", "b"]);
+    client.batch_execute("DROP TRIGGER keep ON codes")?;
+    assert_eq!(call(&mut client, "rollback_import_job($1)", &[&job])?["codes_deleted"], json!(2));
+    Ok(())
+}
+
+/// A reference that is checked at commit refuses the rollback as one that is checked at once.
+#[test]
+fn a_deferred_reference_refuses_the_rollback() -> Result<()> {
+    let (_db, mut client) = promo::install("referenced")?;
+    stage(&mut client, A, &["a"])?;
+    let job = imported(&promo::import(&mut client, A)?)?;
+    client.batch_execute(
+        "CREATE TABLE redeemed (code_id bigint CONSTRAINT twin REFERENCES codes DEFERRABLE INITIALLY DEFERRED);
+         CREATE TABLE other (code_id bigint CONSTRAINT twin REFERENCES codes);
+         INSERT INTO redeemed SELECT id FROM codes",
+    )?;
+    let answer = call(&mut client, "rollback_import_job($1)", &[&job])?;
+    assert_eq!((&answer["success"], &answer["sqlstate"]), (&json!(false), &json!("23503")), "{answer}");
+    assert_eq!(codes(&mut client, A)?, ["a"]);
+    Ok(())
+}
+
+/// What a job needs to be verified and undone is its rows, not all that it took to write them.
+#[test]
+fn an_old_job_needs_neither_the_key_s_index_nor_the_copied_columns() -> Result<()> {
+    let (_db, mut client) = promo::install("later")?;
+    stage(&mut client, A, &["a"])?;
+    let job = imported(&promo::import(&mut client, A)?)?;
+    client.batch_execute(
+        "ALTER TABLE codes DROP COLUMN sku_name, DROP CONSTRAINT codes_code_merchant_id_unique; DROP TABLE codes_check_temp",
+    )?;
+    assert_eq!(call(&mut client, "verify_import_job($1)", &[&job])?["verified"], json!(true));
+    assert_eq!(call(&mut client, "rollback_import_job($1)", &[&job])?["codes_deleted"], json!(1));
+    Ok(())
+}
