@@ -149,8 +149,8 @@ fn refuse_taken(install: &Install, name: &str) -> Result<()> {
         Some(there) if there != relation => Err(OnceError::TargetExists {
             name: name.into(),
             relation: there.to_string(),
-            registered: format!("kit {}", install.kit.name),
-            given: relation.to_string(),
+            registered: "a spec of its own".into(),
+            given: format!("{relation}, of kit {}", install.kit.name),
         }),
         _ => Ok(()),
     }
