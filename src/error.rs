@@ -11,6 +11,7 @@ use pgrx::spi::SpiError;
 pub enum OnceError {
     NullArgument { name: String },
     BadChunkSize { given: i64 },
+    BadHash { given: String },
     UnknownTarget { name: String },
     UnknownKit { name: String, known: String },
     UnknownRole { name: String },
@@ -80,6 +81,12 @@ impl OnceError {
                 format!("{name} must not be NULL"),
                 format!("The argument {name} is NULL."),
                 format!("Give a value for {name}."),
+            ),
+            Self::BadHash { given } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "a file is named by the SHA-256 of its content",
+                format!("\"{given}\" is none."),
+                "Give 64 lower-case hex digits, as encode(sha256(content), 'hex') does.",
             ),
             Self::BadChunkSize { given } => parts(
                 ERRCODE_INVALID_PARAMETER_VALUE,

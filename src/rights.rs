@@ -12,7 +12,7 @@ use pgrx::prelude::*;
 /// # Errors
 /// `42501` where the current role lacks one of `privileges` on the table; `hint` says how to come by it.
 pub fn require(relation: &Relation, oid: Oid, privileges: &[&str], hint: &str) -> Result<()> {
-    let lacking = spi::read(
+    let lacking = spi::known(
         "SELECT p, current_user::text FROM unnest($2) p WHERE NOT has_table_privilege($1, p)",
         &[oid.into(), privileges.iter().map(|p| p.to_string()).collect::<Vec<_>>().into()],
         |row| Ok((row.need(1)?, row.need(2)?)),
@@ -28,7 +28,7 @@ pub fn require(relation: &Relation, oid: Oid, privileges: &[&str], hint: &str) -
 /// What someone without rights has to ask the target's owner for.
 pub fn ask_for_access(target: &Target) -> Result<String> {
     let call = spi::own("grant_import_access")?;
-    spi::read_one(
+    spi::known_one(
         "SELECT format('Let the owner of the table run SELECT %s(%L, %L);', $1, $2, current_user)",
         &[call.to_string().into(), target.name.as_str().into()],
         |row| row.need(1),
@@ -38,7 +38,7 @@ pub fn ask_for_access(target: &Target) -> Result<String> {
 /// # Errors
 /// `42501` where the current role is no owner of the table, nor a member of the role that is.
 pub fn require_owner(relation: &Relation, oid: Oid) -> Result<()> {
-    let (owner, role) = spi::read_one(
+    let (owner, role) = spi::known_one(
         "SELECT pg_has_role(c.relowner, 'USAGE'), current_user::text FROM pg_class c WHERE c.oid = $1",
         &[oid.into()],
         |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
@@ -63,7 +63,7 @@ fn grant_import_access(
 }
 
 fn grant(target: Target, role: String) -> Result<()> {
-    let known: bool = spi::read_one(
+    let known: bool = spi::known_one(
         "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname::text = $1)",
         &[role.as_str().into()],
         |row| row.need(1),
@@ -117,7 +117,7 @@ fn grant_one(privilege: &str, object: &str, role: &str, check: &str, name: &str)
 
 /// Sequences that fill columns by a default (an identity column needs no grant).
 fn owned_sequences(target: &Target) -> Result<Vec<Relation>> {
-    spi::read(
+    spi::known(
         "SELECT n.nspname::text, c.relname::text FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' \
          JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a' \

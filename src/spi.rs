@@ -4,7 +4,10 @@ use crate::error::{OnceError, Result};
 use once_core::ident::Relation;
 use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
 use pgrx::prelude::*;
-use pgrx::spi::{SpiHeapTupleData, SpiTupleTable};
+use pgrx::spi::{OwnedPreparedStatement, SpiHeapTupleData, SpiTupleTable};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 pub type Arg<'a> = DatumWithOid<'a>;
 
@@ -30,6 +33,34 @@ fn collect<T>(table: SpiTupleTable<'_>, mut map: impl FnMut(&Row<'_>) -> Result<
 /// Reads on the caller's snapshot and writes nothing, so that it works on a standby too.
 pub fn read<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
     Spi::connect(|client| collect(client.select(sql, None, args)?, map))
+}
+
+thread_local! {
+    /// Statements that the session keeps planned; Postgres plans them anew when what they name changes.
+    static KEPT: RefCell<HashMap<String, Rc<OwnedPreparedStatement>>> = RefCell::default();
+}
+
+/// As `read`, of a statement that every call makes: what it costs to plan is paid once a session. For the catalogs
+/// and the registry only; statements over users' rows are planned with what they are about.
+pub fn known<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    Spi::connect(|client| {
+        let kept = KEPT.with_borrow(|kept| kept.get(sql).cloned());
+        let statement = match kept {
+            Some(statement) => statement,
+            None => {
+                let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
+                let statement = Rc::new(client.prepare(sql, &types)?.keep());
+                KEPT.with_borrow_mut(|kept| kept.insert(sql.into(), statement.clone()));
+                statement
+            }
+        };
+        collect(client.select(&*statement, None, args)?, map)
+    })
+}
+
+/// As `known`, of a statement that gives exactly one row.
+pub fn known_one<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<T> {
+    only(known(sql, args, map)?)
 }
 
 /// Runs a statement on a fresh snapshot: it sees what has committed during a wait, and what we wrote.
@@ -133,7 +164,7 @@ pub fn script(sql: &str) -> Result<()> {
 
 /// An object in the schema that the extension was created in.
 pub fn own(name: &str) -> Result<Relation> {
-    let schema = read_one(
+    let schema = known_one(
         "SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_once'",
         &[],
         |row| row.need(1),
@@ -144,7 +175,7 @@ pub fn own(name: &str) -> Result<Relation> {
 /// A relation as answers show it: quoted where it has to be.
 pub fn shown(relation: &Relation) -> Result<String> {
     let args = [relation.schema.as_str().into(), relation.name.as_str().into()];
-    read_one("SELECT format('%I.%I', $1, $2)", &args, |row| row.need(1))
+    known_one("SELECT format('%I.%I', $1, $2)", &args, |row| row.need(1))
 }
 
 /// Tells the user something that is no error, with the next step.

@@ -75,7 +75,7 @@ impl Target {
         // Its key matters no more, and neither does an index that it may have lost; but if it is there, so is
         // the scope's own equality.
         let scope_and_key: Vec<String> = spec.scope.iter().chain(&spec.key).cloned().collect();
-        let equality = catalog::unique_index(&production, &scope_and_key)?;
+        let equality = catalog::equality(&production, &scope_and_key)?;
         let columns = spec.columns.clone().unwrap_or_default();
         Self::build(name, production, None, spec, equality.unwrap_or_default(), columns)
     }
@@ -87,7 +87,7 @@ impl Target {
         }
         require_columns(&production, &spec)?;
         let scope_and_key: Vec<String> = spec.scope.iter().chain(&spec.key).cloned().collect();
-        let equality = catalog::unique_index(&production, &scope_and_key)?
+        let equality = catalog::equality(&production, &scope_and_key)?
             .ok_or_else(|| no_unique_index(&production.relation, &scope_and_key, "CONCURRENTLY "))?;
         let columns = copied_columns(&production, staging.as_ref(), &spec)?;
         if let Some(column) = spec.required.iter().find(|c| !columns.contains(c) && !spec.key.contains(c)) {
@@ -95,6 +95,7 @@ impl Target {
             let error = wrong("required", problem, "Name all that is copied in \"columns\", with this column.");
             return Err(OnceError::BadSpec { target: name, error });
         }
+        require_aliases(&name, &spec, &columns)?;
         if let Some(staging) = &staging {
             require_staging(staging, &production, &spec, &columns)?;
         }
@@ -151,9 +152,14 @@ impl Target {
             (None, None) => Ok(Scope { is_whole: true, text: String::new() }),
             (Some(_), Some(given)) => {
                 let sql = format!("SELECT CAST($1 AS {})::text", self.bulk.scope_type);
-                Ok(Scope { is_whole: false, text: spi::read_one(&sql, &[given.into()], |row| row.need(1))? })
+                Ok(Scope { is_whole: false, text: spi::known_one(&sql, &[given.into()], |row| row.need(1))? })
             }
         }
+    }
+
+    /// A scope as it was recorded before: its text is that of the type already.
+    pub fn recorded_scope(&self, text: String) -> Scope {
+        Scope { is_whole: self.spec.scope.is_none(), text }
     }
 
     /// What every staged row must keep to be written: values where the key and the spec want them, and
@@ -188,7 +194,7 @@ impl Target {
 
     /// Whether row-level security may hide rows of the table from the caller.
     pub fn row_security(&self) -> Result<bool> {
-        spi::read_one("SELECT row_security_active($1::oid)", &[self.relation_oid.into()], |row| row.need(1))
+        spi::known_one("SELECT row_security_active($1::oid)", &[self.relation_oid.into()], |row| row.need(1))
     }
 }
 
@@ -340,6 +346,23 @@ fn copied_columns(production: &Table, staging: Option<&Table>, spec: &Spec) -> R
     };
     let columns = production.columns.iter().filter(|c| !c.filled_by_itself).map(|c| c.name.clone());
     Ok(columns.filter(|name| beside(name) && importable(name)).collect())
+}
+
+/// An alias stands for a column that is staged, and is not the name of one itself.
+fn require_aliases(target: &str, spec: &Spec, columns: &[String]) -> Result<()> {
+    let staged = |name: &String| spec.scope.iter().chain(&spec.key).chain(columns).any(|c| c == name);
+    let error = match spec.aliases.iter().find(|(alias, column)| staged(alias) || !staged(column)) {
+        None => return Ok(()),
+        Some((alias, _)) if staged(alias) => {
+            wrong("aliases", format!("\"{alias}\" is a column, and can't stand for another"), "Leave it out.")
+        }
+        Some((alias, column)) => wrong(
+            "aliases",
+            format!("\"{alias}\" stands for column \"{column}\", which is not copied from staging"),
+            format!("Give {{\"{alias}\": …}} the name of a column of scope, key or columns."),
+        ),
+    };
+    Err(OnceError::BadSpec { target: target.into(), error })
 }
 
 fn require_staging(staging: &Table, production: &Table, spec: &Spec, columns: &[String]) -> Result<()> {

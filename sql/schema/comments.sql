@@ -3,13 +3,20 @@
 -- PUBLIC on the tables themselves.
 
 COMMENT ON FUNCTION @extschema@.create_target(text, regclass, jsonb) IS
-'Registers a table as a target under a name, and creates its UNLOGGED staging table beside it where there is none. spec: {"key": [columns], "scope": column, "staging": table, "job_column": uuid column, "protect": boolean column, "columns": [copied], "required": [not blank]}; only key is needed. Gives {target, relation, staging, created}; the same again changes nothing. Raises 22004 (a NULL), 22023 (spec), 42703, 42804, 42P10 (table lacks a column, a type, the unique index), 42710 (name taken), 42501 (not the owner).';
+'Registers a table as a target under a name, and creates its UNLOGGED staging table beside it where there is none. spec: {"key": [columns], "scope": column, "staging": table, "job_column": uuid column, "protect": boolean column, "columns": [copied], "required": [not blank], "aliases": {name in files: column}}; only key is needed. Gives {target, relation, staging, created}; the same again changes nothing. Raises 22004 (a NULL), 22023 (spec), 42703, 42804, 42P10 (table lacks a column, a type, the unique index), 42710 (name taken), 42501 (not the owner).';
 COMMENT ON FUNCTION @extschema@.drop_target(text) IS
 'Forgets a target; its tables and jobs stay, and the jobs can still be verified and rolled back. Raises 22004, 42704 (unknown), 42501 (not the owner).';
 COMMENT ON FUNCTION @extschema@.install_kit(text, text, text) IS
 'Creates a kit''s tables in a schema, or adopts those that are there, and registers its target. kit: promo_codes. prefix: begins the names of tables and target, for a second installation. Gives {kit, schema, target, created, adopted}; the same again changes nothing. Raises 22004, 42704 (kit), 3F000 (schema), 22023 (prefix), 42710 (target name taken), 42501, and what create_target raises of tables that do not fit.';
 COMMENT ON FUNCTION @extschema@.grant_import_access(text, text) IS
 'Grants a role what importing into a target takes: to use the schemas, to fill, flag and clear staging, to read, insert into and delete from the table (for rollbacks; row-level security still decides which rows). Not UPDATE or TRUNCATE. Jobs are open to whoever may use the schema, by policies of their own. Raises 22004, 42704 (unknown target or role), 42501 (you can not grant it).';
+
+COMMENT ON FUNCTION @extschema@.begin_file(text, text, text) IS
+'Before a file is staged: says in which scopes it is staged already, by the SHA-256 of its content (64 lower-case hex digits), and keeps others from staging it until the transaction ends. scope: the one that it is for, NULL where its rows say so. Gives a row a scope, none for a new file. Raises 22004, 22023 (hash), 42704, 42501, 55000 (a crash emptied staging).';
+COMMENT ON FUNCTION @extschema@.end_file(text, text, text, jsonb, jsonb, boolean) IS
+'After a file''s rows were staged, in the same transaction: remembers the file. rows: {scope: rows}, the key empty where the target has no scope. rejects: [{line, column, value, reason, sqlstate}], kept in import_rejects in place of the file''s earlier ones. again: counts scopes that have the file already too. Gives the number of rows that are new. Raises as begin_file, and 22023 or 22P02 for rows.';
+COMMENT ON FUNCTION @extschema@.staging_status(text, text) IS
+'What is staged of a scope: {total_rows, internal_duplicates, database_duplicates, both_duplicates, clean_count, marked, emptied, files: [{name, sha256, rows, staged_at}]}. marked: the flags hold for what is staged; emptied: a crash took what was staged. Reads only. Raises 22004, 22023, 42704, 42501.';
 
 COMMENT ON FUNCTION @extschema@.mark_duplicates(text, text, bigint) IS
 'Sets internal_dup and existing_dup of a scope''s staged rows to what holds now; the lowest row_number of a key stays clean. scope: the scope column''s value as text, NULL where the target has none. chunk_size: rows a statement. Gives {success, total_rows, internal_duplicates, database_duplicates, clean_count, chunks_processed}; rows that are both are in both counts. Raises 22004, 22023, 42704, P0002 (unknown scope), 55000 (a crash emptied staging), 55P03 (another job holds the scope), 42501.';
@@ -26,7 +33,7 @@ COMMENT ON FUNCTION @extschema@.duplicate_report(text, text) IS
 COMMENT ON FUNCTION @extschema@.duplicate_report_query(text, text, text[]) IS
 'The statement behind duplicate_report, for EXECUTE ... USING scope (text). columns: the staged columns to give, NULL for row_number and the whole row as jsonb. Raises as validate_staged, and 42703 for a column that is not staged.';
 COMMENT ON FUNCTION @extschema@.clear_staging(text, text) IS
-'Deletes a scope''s staged rows, and lets it go on after a crash has emptied staging. Gives {success, rows_deleted, rows_remaining}; an empty staging gives 0 and 0. Raises 22004, 22023, 42704, 55P03, 42501.';
+'Deletes a scope''s staged rows and the list of its files, and lets it go on after a crash has emptied staging. Gives {success, rows_deleted, rows_remaining}; an empty staging gives 0 and 0. Raises 22004, 22023, 42704, 55P03, 42501.';
 
 COMMENT ON FUNCTION @extschema@.mark_duplicates_in_temp(uuid, bigint, text) IS
 'mark_duplicates for a merchant''s staged promo codes.';

@@ -79,6 +79,7 @@ SELECT t.name,
        t.spec OPERATOR(pg_catalog.->>) 'protect' AS protect,
        ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec OPERATOR(pg_catalog.->) 'columns')) AS columns,
        ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec OPERATOR(pg_catalog.->) 'required')) AS required,
+       coalesce(t.spec OPERATOR(pg_catalog.->) 'aliases', '{}') AS aliases,
        t.registered_by,
        t.registered_at
 FROM @extschema@.targets t;
@@ -89,4 +90,4 @@ COMMENT ON TABLE @extschema@.targets IS
 COMMENT ON FUNCTION @extschema@.targets_guard() IS
   'Trigger of targets: only the owner of the target and staging tables may register or drop a target. Raises 42501.';
 COMMENT ON VIEW @extschema@.target_list IS
-  'The registered targets: table, staging table, key, scope, job column, protect column, copied and required columns, and who registered them.';
+  'The registered targets: table, staging table, key, scope, job column, protect column, copied and required columns, other names of columns in files, and who registered them.';

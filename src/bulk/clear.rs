@@ -7,7 +7,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
 
-/// Deletes the scope's staged rows, and with them what was known of them: after a crash has emptied the
+/// Deletes the scope's staged rows, and with them what was known of them, its files too: after a crash has emptied the
 /// staging table, this is what lets the scope go on.
 ///
 /// `scope`: as for `mark_duplicates`. Gives `{success, rows_deleted, rows_remaining}`; an empty staging
@@ -19,6 +19,7 @@ use serde_json::json;
 #[search_path(pg_catalog, pg_temp)]
 fn clear_staging(target: Option<String>, scope: Option<String>) -> Result<JsonB, ErrorReport> {
     let (target, scope) = open(target, scope, &["SELECT", "DELETE"], &[])?;
+    staging::lock_files(&target, &[&scope], true)?;
     let deleted = spi::write(&target.bulk.clear(), &[scope.arg()])?;
     staging::cleared(&target, &scope)?;
     let remaining = staging::now(&target, &scope)?.0.rows;

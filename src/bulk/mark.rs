@@ -34,7 +34,7 @@ fn mark_duplicates(
         return Err(OnceError::BadChunkSize { given: size }.into());
     }
     let (target, scope) = open(target, scope, &["SELECT", "UPDATE"], &["SELECT"])?;
-    staging::require_whole(&target, &scope)?;
+    staging::require_whole(&target, &[&scope])?;
     let mut progress = Progress::start(target.relation_oid);
 
     progress.phase(Phase::Counting, 0);

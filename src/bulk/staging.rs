@@ -41,12 +41,12 @@ pub fn now(target: &Target, scope: &Scope) -> Result<(Staged, i64)> {
 }
 
 /// A staging table as `$1` and `$2` of the statements here.
-fn named(staging: &Relation) -> [Arg<'static>; 2] {
+pub fn named(staging: &Relation) -> [Arg<'static>; 2] {
     [staging.schema.clone().into(), staging.name.clone().into()]
 }
 
 /// A staging table and a scope as `$1` to `$3`.
-fn scoped(target: &Target, scope: &Scope) -> [Arg<'static>; 3] {
+pub fn scoped(target: &Target, scope: &Scope) -> [Arg<'static>; 3] {
     let [schema, name] = named(&target.bulk.staging);
     [schema, name, scope.text.clone().into()]
 }
@@ -83,30 +83,45 @@ pub fn forget(staging: &Relation) -> Result<()> {
     if spi::write(&format!("UPDATE {stagings} SET lost_at = NULL {this}"), &named(staging))? > 0 {
         plant_witness(staging)?;
     }
-    Ok(())
+    spi::write(&format!("DELETE FROM {} {this}", spi::own("staged_files")?), &named(staging)).map(drop)
 }
 
 /// # Errors
-/// `55000` where a crash has emptied the staging table and this scope has not been cleared since.
-pub fn require_whole(target: &Target, scope: &Scope) -> Result<()> {
-    if !target.staging_unlogged {
+/// `55000` where a crash has emptied the staging table and one of the scopes has not been cleared since.
+pub fn require_whole(target: &Target, scopes: &[&Scope]) -> Result<()> {
+    if !target.staging_unlogged || scopes.is_empty() {
         return Ok(());
     }
     let emptied = format!(
-        "SELECT NOT EXISTS (SELECT FROM {checks} WHERE staging_schema = $1 AND staging_name = $2 AND scope IS NULL) \
+        "SELECT u.scope FROM unnest($3) AS u(scope) \
+         WHERE NOT EXISTS (SELECT FROM {checks} WHERE staging_schema = $1 AND staging_name = $2 AND scope IS NULL) \
          OR (EXISTS (SELECT FROM {stagings} WHERE staging_schema = $1 AND staging_name = $2 AND lost_at IS NOT NULL) \
-             AND NOT EXISTS (SELECT FROM {checks} WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3))",
+             AND NOT EXISTS (SELECT FROM {checks} c WHERE staging_schema = $1 AND staging_name = $2 AND c.scope = u.scope)) LIMIT 1",
         checks = spi::own("staging_checks")?,
         stagings = spi::own("stagings")?
     );
-    if spi::fresh_one(&emptied, &scoped(target, scope), |row| row.need::<bool>(1))? {
-        return Err(OnceError::StagingEmptied {
+    let [schema, name] = named(&target.bulk.staging);
+    let texts: Vec<String> = scopes.iter().map(|scope| scope.text.clone()).collect();
+    let found = spi::fresh(&emptied, &[schema, name, texts.into()], |row| row.need::<String>(1))?;
+    match found.into_iter().next() {
+        None => Ok(()),
+        Some(scope) => Err(OnceError::StagingEmptied {
             target: target.name.clone(),
             staging: target.bulk.staging.clone(),
-            scope: scope.shown().into(),
-        });
+            scope: target.recorded_scope(scope).shown().into(),
+        }),
     }
-    Ok(())
+}
+
+/// Lets many end files of these scopes at once, or (`alone`) one clear a scope: until the transaction ends, so that
+/// the list of files and the rows change together. Scopes share 64 locks: a file may have rows of very many.
+pub fn lock_files(target: &Target, scopes: &[&Scope], alone: bool) -> Result<()> {
+    let lock = if alone { "pg_advisory_xact_lock" } else { "pg_advisory_xact_lock_shared" };
+    let sql = format!(
+        "SELECT {lock}($1::int, slot) FROM (SELECT DISTINCT hashtext(u.scope) & 63 FROM unnest($2) AS u(scope) ORDER BY 1) s(slot)"
+    );
+    let texts: Vec<String> = scopes.iter().map(|scope| scope.text.clone()).collect();
+    spi::fresh(&sql, &[target.staging_oid.into(), texts.into()], |_| Ok(())).map(drop)
 }
 
 /// Remembers `staged` as what was marked.
@@ -145,6 +160,11 @@ pub fn require_checked(target: &Target, scope: &Scope, staged: Staged) -> Result
 
 /// Remembers that the scope was cleared: rows that came meanwhile count as not marked.
 pub fn cleared(target: &Target, scope: &Scope) -> Result<()> {
+    let files = format!(
+        "DELETE FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3",
+        spi::own("staged_files")?
+    );
+    spi::write(&files, &scoped(target, scope))?;
     if plant_witness(&target.bulk.staging)? && target.staging_unlogged {
         let lost = format!(
             "UPDATE {} SET lost_at = clock_timestamp() WHERE staging_schema = $1 AND staging_name = $2",

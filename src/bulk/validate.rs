@@ -65,7 +65,7 @@ fn validate_staged(target: Option<String>, scope: Option<String>) -> std::result
 
 /// That the staged rows are whole, known, and marked since the last of them came.
 pub fn require_ready(target: &Target, scope: &Scope) -> Result<Staged> {
-    staging::require_whole(target, scope)?;
+    staging::require_whole(target, &[scope])?;
     let (staged, _) = staging::now(target, scope)?;
     require_known(target, scope, staged.rows)?;
     staging::require_checked(target, scope, staged)?;

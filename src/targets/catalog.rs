@@ -47,7 +47,7 @@ impl Table {
 
 /// The OID of a table, view or other relation of this name.
 pub fn oid_of(relation: &Relation) -> Result<Option<Oid>> {
-    let found = spi::read(
+    let found = spi::known(
         "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname::text = $1 AND c.relname::text = $2",
         &[relation.schema.as_str().into(), relation.name.as_str().into()],
@@ -66,7 +66,7 @@ pub fn find(relation: &Relation) -> Result<Option<Table>> {
 
 /// The table with this OID.
 pub fn describe(oid: Oid) -> Result<Table> {
-    let (relation, kind, persistence) = spi::read_one(
+    let (relation, kind, persistence) = spi::known_one(
         "SELECT n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1",
         &[oid.into()],
@@ -86,18 +86,18 @@ pub fn describe(oid: Oid) -> Result<Table> {
 
 /// The columns of a relation, in order.
 fn columns(oid: Oid) -> Result<Vec<Column>> {
-    spi::read(
+    spi::known(
         "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), b.oid, format_type(b.oid, -1), b.typtype = 'e', \
          b.typcategory = 'S', \
          CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END, \
          coalesce(co.collisdeterministic, true), a.attnotnull, \
          a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', a.attidentity = 'a' OR a.attgenerated <> '', a.atttypmod \
          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
-         JOIN pg_type b ON b.oid = ( \
+         JOIN pg_type b ON b.oid = CASE WHEN t.typtype <> 'd' THEN t.oid ELSE ( \
            WITH RECURSIVE domains(oid, under) AS ( \
              SELECT t.oid, t.typbasetype UNION ALL \
              SELECT u.oid, u.typbasetype FROM domains d JOIN pg_type u ON u.oid = d.under) \
-           SELECT d.oid FROM domains d WHERE d.under = 0) \
+           SELECT d.oid FROM domains d WHERE d.under = 0) END \
          LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
          WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
         &[oid.into()],
@@ -120,10 +120,9 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
     )
 }
 
-/// How the unique index on exactly these columns (in any order) compares each of them; `None` where no
-/// index can be an arbiter for them.
-pub fn unique_index(table: &Table, names: &[String]) -> Result<Option<Vec<KeyColumn>>> {
-    let index = spi::read(
+/// The unique index on exactly these columns (in any order) that can be an arbiter for them.
+pub fn unique_index(table: &Table, names: &[String]) -> Result<Option<Oid>> {
+    let found = spi::known(
         "SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND NOT i.indisexclusion \
          AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = cardinality($2) \
          AND (SELECT count(DISTINCT a.attname) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname::text = ANY ($2) \
@@ -132,24 +131,29 @@ pub fn unique_index(table: &Table, names: &[String]) -> Result<Option<Vec<KeyCol
         &[table.oid.into(), names.to_vec().into()],
         |row| row.need::<Oid>(1),
     )?;
-    let Some(index) = index.first() else { return Ok(None) };
-    let columns = spi::read(
+    Ok(found.into_iter().next())
+}
+
+/// How the unique index on these columns compares each of them; `None` where there is no such index.
+pub fn equality(table: &Table, names: &[String]) -> Result<Option<Vec<KeyColumn>>> {
+    let Some(index) = unique_index(table, names)? else { return Ok(None) };
+    let columns = spi::known(
         "SELECT a.attname::text, \
          CASE WHEN t.typtype = 'p' THEN CASE WHEN at.typtype = 'd' THEN format_type(at.typbasetype, -1) END \
               WHEN t.oid <> at.oid THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname) END, \
          quote_ident(cn.nspname) || '.' || quote_ident(co.collname), \
          quote_ident(opn.nspname) || '.' || op.oprname \
-         FROM pg_index i CROSS JOIN LATERAL generate_series(0, i.indnkeyatts - 1) k \
-         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] \
+         FROM pg_index i CROSS JOIN LATERAL unnest(i.indclass::oid[], i.indcollation::oid[]) WITH ORDINALITY AS k(class, sorting, number) \
+         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.number - 1] \
          JOIN pg_type at ON at.oid = a.atttypid \
-         JOIN pg_opclass oc ON oc.oid = i.indclass[k] \
+         JOIN pg_opclass oc ON oc.oid = k.class \
          JOIN pg_type t ON t.oid = oc.opcintype JOIN pg_namespace tn ON tn.oid = t.typnamespace \
          JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amoplefttype = oc.opcintype \
               AND ao.amoprighttype = oc.opcintype AND ao.amopstrategy = 3 \
          JOIN pg_operator op ON op.oid = ao.amopopr JOIN pg_namespace opn ON opn.oid = op.oprnamespace \
-         LEFT JOIN pg_collation co ON co.oid = i.indcollation[k] LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
-         WHERE i.indexrelid = $1 ORDER BY k",
-        &[(*index).into()],
+         LEFT JOIN pg_collation co ON co.oid = k.sorting LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
+         WHERE i.indexrelid = $1 ORDER BY k.number",
+        &[index.into()],
         |row| Ok(KeyColumn { name: row.need(1)?, cast: row.get(2)?, collation: row.get(3)?, equals: row.need(4)? }),
     )?;
     Ok(Some(columns))
@@ -157,7 +161,7 @@ pub fn unique_index(table: &Table, names: &[String]) -> Result<Option<Vec<KeyCol
 
 /// The columns of the primary key, in its order; none where there is no primary key.
 pub fn primary_key(table: &Table) -> Result<Vec<String>> {
-    spi::read(
+    spi::known(
         "SELECT a.attname::text FROM pg_index i CROSS JOIN LATERAL generate_series(0, i.indnkeyatts - 1) k \
          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] \
          WHERE i.indrelid = $1 AND i.indisprimary ORDER BY k",
@@ -168,7 +172,7 @@ pub fn primary_key(table: &Table) -> Result<Vec<String>> {
 
 /// Whether an index begins with this column.
 pub fn has_index_on(table: &Table, column: &str) -> Result<bool> {
-    spi::read_one(
+    spi::known_one(
         "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
          WHERE i.indrelid = $1 AND i.indisvalid AND a.attname::text = $2)",
         &[table.oid.into(), column.into()],
@@ -179,7 +183,7 @@ pub fn has_index_on(table: &Table, column: &str) -> Result<bool> {
 /// The table's CHECK constraints as rules for a row `s`: their expressions name columns bare, which
 /// in a statement over staging alone are the staged ones.
 pub fn check_constraints(table: &Table) -> Result<Vec<Rule>> {
-    spi::read(
+    spi::known(
         "SELECT c.conname::text, pg_get_expr(c.conbin, c.conrelid), \
          (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)) \
          FROM pg_constraint c WHERE c.conrelid = $1 AND c.contype = 'c' AND cardinality(c.conkey) > 0 AND NOT (0::int2 = ANY (c.conkey)) \
@@ -199,7 +203,7 @@ pub fn check_constraints(table: &Table) -> Result<Vec<Rule>> {
 
 /// Whether a trigger may change a row before it is written, so that what is staged is not what must fit.
 pub fn has_before_insert_trigger(table: &Table) -> Result<bool> {
-    spi::read_one(
+    spi::known_one(
         "SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgenabled <> 'D' \
          AND t.tgtype & 7 = 7)", // for each row, before, insert: pg_trigger.h
         &[table.oid.into()],
@@ -210,7 +214,7 @@ pub fn has_before_insert_trigger(table: &Table) -> Result<bool> {
 /// Constraints of a table, or of others that refer to it, that may be checked at commit only: quoted and
 /// separated by commas. Where a name is not theirs alone, `ALL`, which is what SET CONSTRAINTS can say then.
 pub fn deferrable_constraints(oid: Oid) -> Result<Option<String>> {
-    spi::read_one(
+    spi::known_one(
         "SELECT CASE WHEN bool_or(EXISTS (SELECT FROM pg_constraint o WHERE o.conname = c.conname \
          AND o.connamespace = c.connamespace AND NOT o.condeferrable)) THEN 'ALL' \
          ELSE string_agg(DISTINCT quote_ident(n.nspname) || '.' || quote_ident(c.conname), ', ') END \
@@ -223,7 +227,7 @@ pub fn deferrable_constraints(oid: Oid) -> Result<Option<String>> {
 
 /// About how many rows a table holds, by its size: statistics may be old, or not there yet.
 pub fn estimated_rows(oid: Oid) -> Result<i64> {
-    spi::read_one(
+    spi::known_one(
         "SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint / 100 FROM pg_partition_tree($1)",
         &[oid.into()],
         |row| row.need(1),

@@ -197,7 +197,7 @@ pub fn registered_relation(name: &str) -> Result<Option<Relation>> {
 /// The registry row is only as good as whoever wrote it: he must own both tables today, or else a table
 /// that was dropped and made anew by another could be written to by the former owner's spec.
 pub fn require_vouched(name: &str, production: &Table, staging: &Table) -> Result<()> {
-    let (vouched, registered_by) = spi::read_one(
+    let (vouched, registered_by) = spi::known_one(
         &format!(
             "SELECT coalesce((SELECT bool_and(pg_has_role(r.oid, c.relowner, 'USAGE')) FROM pg_roles r, pg_class c \
              WHERE r.rolname::text = t.registered_by AND c.oid IN ($2, $3)), false), t.registered_by FROM {} t WHERE t.name = $1",

@@ -270,6 +270,11 @@ impl Bulk {
         format!("SELECT EXISTS (SELECT FROM {} p WHERE {})", self.relation, self.scope_is("p"))
     }
 
+    /// Whether the scope has any staged row, as the query of an EXISTS.
+    pub fn any_staged(&self) -> String {
+        format!("SELECT FROM {} s WHERE {}", self.staging, self.scope_is("s"))
+    }
+
     pub fn clear(&self) -> String {
         format!("DELETE FROM {} s WHERE {}", self.staging, self.scope_is("s"))
     }
@@ -358,6 +363,7 @@ mod tests {
             bulk.job_rows(),
             bulk.delete_job(),
             bulk.has_production(),
+            bulk.any_staged(),
             bulk.clear(),
             bulk.report(&[], Lookup::Join),
             bulk.report(&[], Lookup::Probe),

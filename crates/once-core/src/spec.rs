@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// How a target is to be written to. Field by field as users declare it in `create_target`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +30,15 @@ pub struct Spec {
     /// Copied columns that may be neither NULL nor blank; the key always may not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<String>,
+    /// Other names that files give to copied columns: the files' name first, as `{"batch_id": "batch_code"}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<String, String>,
 }
 
 /// Columns that every staging table has of its own, and that a target can't copy therefore.
 pub const STAGING_COLUMNS: [&str; 3] = ["row_number", "internal_dup", "existing_dup"];
 
-const FIELDS: [&str; 7] = ["key", "scope", "staging", "job_column", "protect", "columns", "required"];
+const FIELDS: [&str; 8] = ["key", "scope", "staging", "job_column", "protect", "columns", "required", "aliases"];
 
 fn default_job_column() -> String {
     "import_job_id".into()
@@ -78,6 +82,13 @@ impl Spec {
             match field.as_str() {
                 "key" | "columns" | "required" => {
                     typed::<Vec<String>>(field, value, r#"a list of column names, as ["code"]"#)?;
+                }
+                "aliases" => {
+                    typed::<BTreeMap<String, String>>(
+                        field,
+                        value,
+                        r#"an object of names in files and columns, as {"batch_id": "batch_code"}"#,
+                    )?;
                 }
                 "scope" | "staging" | "job_column" | "protect" => {
                     typed::<String>(field, value, r#"one name, as "merchant_id""#)?;

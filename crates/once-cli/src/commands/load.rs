@@ -1,0 +1,201 @@
+//! `once load`: every file of a folder into the staging table, a transaction a file.
+
+mod batch;
+mod copy;
+mod file;
+mod plan;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Scope};
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use crate::args::{Global, Load};
+use crate::error::{Exit, Failure, Result};
+use crate::screen::{Screen, counted, took};
+use crate::session::{Session, Target};
+use crate::source;
+use file::{Outcome, Status, read_ahead};
+
+pub fn run(args: &Load, global: &Global, screen: &Screen) -> Result<Exit> {
+    let (exit, answer) = load(args, global, screen)?;
+    screen.answer(&answer);
+    Ok(exit)
+}
+
+/// Loads a folder; what became of each file is shown, and given as JSON.
+pub fn load(args: &Load, global: &Global, screen: &Screen) -> Result<(Exit, Value)> {
+    let files = source::list(&args.files.dir)?;
+    let mut session = Session::open(global)?;
+    let target = session.target(global.target.as_deref())?;
+    require_columns(args, &target)?;
+
+    let began = Instant::now();
+    let bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum();
+    let load = Folder {
+        target: &target,
+        args,
+        files: &files,
+        next: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        outcomes: Mutex::new(Vec::new()),
+        bar: screen.bytes(bytes),
+        screen,
+    };
+    let fatal = load.work(session);
+    load.bar.finish_and_clear();
+    let outcomes = load.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(summary(&files, outcomes, fatal, began, screen))
+}
+
+/// What `--map` renames has to be a column.
+fn require_columns(args: &Load, target: &Target) -> Result<()> {
+    let known = || target.scope.iter().chain(&target.key).chain(&target.columns);
+    match args.files.map.iter().find(|(column, _)| !known().any(|c| c == column)) {
+        None => Ok(()),
+        Some((column, name)) => {
+            let columns = known().cloned().collect::<Vec<_>>().join(", ");
+            Err(Failure::usage(format!("--map {column}={name}: target {} has no column {column}", target.name))
+                .hint(format!("Its columns are {columns}.")))
+        }
+    }
+}
+
+/// A folder on its way into staging.
+struct Folder<'a> {
+    target: &'a Target,
+    args: &'a Load,
+    files: &'a [PathBuf],
+    next: AtomicUsize,
+    stop: AtomicBool,
+    /// With the position of the file.
+    outcomes: Mutex<Vec<(usize, Outcome)>>,
+    bar: ProgressBar,
+    screen: &'a Screen,
+}
+
+impl Folder<'_> {
+    /// Works on all files, side by side where that was asked for; gives what ended it early.
+    fn work(&self, first: Session) -> Option<Failure> {
+        let more = usize::from(self.args.how.jobs).min(self.files.len()).saturating_sub(1);
+        thread::scope(|threads| {
+            let mut sessions = Vec::new();
+            for _ in 0..more {
+                match first.another() {
+                    Ok(session) => sessions.push(session),
+                    Err(failure) => return Some(failure),
+                }
+            }
+            let others: Vec<_> =
+                sessions.into_iter().map(|session| threads.spawn(|| self.drain(threads, session))).collect();
+            let mut failures = vec![self.drain(threads, first)];
+            failures.extend(others.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(broken_down()))));
+            failures.into_iter().find_map(std::result::Result::err)
+        })
+    }
+
+    /// Takes file after file until there is none left, or something is wrong that no other file would change.
+    fn drain<'t>(&'t self, threads: &'t Scope<'t, '_>, mut session: Session) -> Result<()> {
+        let next = || {
+            let at = self.next.fetch_add(1, Ordering::SeqCst);
+            self.files.get(at).map(|path| (at, path, read_ahead(threads, path, self.target, self.args)))
+        };
+        let mut upcoming = next();
+        while let Some((at, path, file)) = upcoming {
+            if self.stop.load(Ordering::SeqCst) {
+                break;
+            }
+            upcoming = next();
+            self.bar.set_message(source::name_of(path));
+            let outcome = match file::stage(&mut session, self.target, file, self.args, &self.bar) {
+                Ok(outcome) => {
+                    self.screen.say(line_of(&outcome));
+                    outcome
+                }
+                Err(failure) if failure.exit == Exit::Problems => {
+                    self.screen.warn(format_args!("failed   {failure}"));
+                    Outcome::failed(path, &failure)
+                }
+                Err(failure) => {
+                    self.stop.store(true, Ordering::SeqCst);
+                    return Err(Failure {
+                        message: format!("{}: {}", source::name_of(path), failure.message),
+                        ..failure
+                    });
+                }
+            };
+            self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((at, outcome));
+        }
+        Ok(())
+    }
+}
+
+fn broken_down() -> Failure {
+    Failure::problem("a loader broke down").hint("Please report it.")
+}
+
+fn line_of(outcome: &Outcome) -> String {
+    let mut line = match outcome.status {
+        Status::Skipped => format!("skipped  {}: staged already (--again stages it once more)", outcome.name),
+        _ => format!("loaded   {}: {}", outcome.name, counted(outcome.rows, "row")),
+    };
+    let mut also = |count: u64, what: &str| {
+        if count > 0 {
+            line += &format!(", {} {what}", crate::screen::grouped(count));
+        }
+    };
+    if outcome.status == Status::Loaded {
+        also(outcome.staged_before, "staged already");
+        also(outcome.blank, "blank");
+        also(outcome.rejected, "rejected");
+    }
+    if !outcome.ignored_columns.is_empty() && outcome.status == Status::Loaded {
+        line += &format!("; ignored {}", outcome.ignored_columns.join(", "));
+    }
+    line
+}
+
+fn summary(
+    files: &[PathBuf],
+    mut outcomes: Vec<(usize, Outcome)>,
+    fatal: Option<Failure>,
+    began: Instant,
+    screen: &Screen,
+) -> (Exit, Value) {
+    outcomes.sort_by_key(|(at, _)| *at);
+    let outcomes: Vec<Outcome> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+    let with = |status| outcomes.iter().filter(|outcome| outcome.status == status).count();
+    let (loaded, skipped, failed) = (with(Status::Loaded), with(Status::Skipped), with(Status::Failed));
+    let rows: u64 = outcomes.iter().map(|outcome| outcome.rows).sum();
+    let blank: u64 = outcomes.iter().map(|outcome| outcome.blank).sum();
+    let rejected: u64 = outcomes.iter().map(|outcome| outcome.rejected).sum();
+    screen.say(format_args!(
+        "{} of {} loaded, {skipped} skipped, {failed} failed: {}, {blank} blank, {rejected} rejected, in {}",
+        loaded,
+        counted(files.len() as u64, "file"),
+        counted(rows, "row"),
+        took(began.elapsed()),
+    ));
+    let mut exit = if failed > 0 { Exit::Problems } else { Exit::Fine };
+    let mut answer = json!({
+        "success": failed == 0 && fatal.is_none(),
+        "rows": rows, "blank": blank, "rejected": rejected,
+        "loaded": loaded, "skipped": skipped, "failed": failed,
+        "not_tried": files.len() - outcomes.len(),
+        "files": outcomes,
+    });
+    if let Some(failure) = fatal {
+        let stays = if loaded > 0 { " What was loaded before stays, and is skipped next time." } else { "" };
+        screen.warn(format_args!(
+            "once: {failure}\n  {} not loaded.{stays}",
+            counted((files.len() - loaded - skipped) as u64, "file")
+        ));
+        exit = failure.exit;
+        answer["error"] = failure.to_json();
+    }
+    (exit, answer)
+}

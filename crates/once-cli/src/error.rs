@@ -1,0 +1,127 @@
+//! What ends a command early: said with its detail and the next step, and by the exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+/// Exit codes, as the help documents them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All went well.
+    Fine = 0,
+    /// The command ran, and found something wrong: with files, rows or an import.
+    Problems = 1,
+    /// The command line can't be followed.
+    Usage = 2,
+    /// The server can't be reached, or refused.
+    Database = 3,
+    /// The user was asked, and did not confirm.
+    Refused = 4,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// An error as the user reads it: the same parts as an error of Postgres.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub sqlstate: Option<String>,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+    /// The column that the server names.
+    pub column: Option<String>,
+    /// Where the server was, in its words.
+    pub context: Option<String>,
+}
+
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, sqlstate: None, message: message.into(), detail: None, hint: None, column: None, context: None }
+    }
+
+    pub fn problem(message: impl Into<String>) -> Self {
+        Self::new(Exit::Problems, message)
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub fn database(message: impl Into<String>) -> Self {
+        Self::new(Exit::Database, message)
+    }
+
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// As `--json` tells it.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "success": false, "exit": self.exit as u8, "sqlstate": self.sqlstate, "message": self.message,
+            "detail": self.detail, "hint": self.hint,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message)?;
+        if let Some(sqlstate) = &self.sqlstate {
+            write!(f, " (SQLSTATE {sqlstate})")?;
+        }
+        if let Some(detail) = &self.detail {
+            write!(f, "\n  {}", detail.replace('\n', "\n  "))?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {}", hint.replace('\n', "\n  "))?;
+        }
+        Ok(())
+    }
+}
+
+impl From<postgres::Error> for Failure {
+    fn from(error: postgres::Error) -> Self {
+        if let Some(db) = error.as_db_error() {
+            let mut failure = Self::database(db.message());
+            failure.sqlstate = Some(db.code().code().into());
+            failure.detail = db.detail().map(String::from);
+            failure.hint = db.hint().map(String::from);
+            failure.column = db.column().map(String::from);
+            failure.context = db.where_().map(String::from);
+            return failure;
+        }
+        let closed = error.is_closed();
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !message.contains(&cause_text) {
+                message = format!("{message}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        let failure = Self::database(message);
+        if closed {
+            failure.hint("The server ended the connection. Look into its log, and run the command again.")
+        } else {
+            failure
+        }
+    }
+}

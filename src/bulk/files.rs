@@ -1,0 +1,212 @@
+//! Files on their way into staging: each is staged once per scope, known by the SHA-256 of its content.
+//!
+//! A loader works a file a transaction: `begin_file`, COPY of the scopes that it did not name, `end_file`.
+//!
+//! The list goes with the rows. Two things could part them: a scope that was emptied by hand, so its files count
+//! as staged no more; and a clearing beside a load, so the end of a file and a clearing take a lock on the scope.
+
+use super::open_to_read;
+use super::staging::{self, scoped};
+use crate::backend::Jsonb;
+use crate::error::{OnceError, Result};
+use crate::spi;
+use crate::targets::{Scope, Target};
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde_json::json;
+
+/// Says in which scopes a file is staged already, and keeps others from staging it until this transaction ends.
+///
+/// `sha256`: of the file's content, 64 lower-case hex digits. `scope`: the scope that it is for, NULL where its rows
+/// say so themselves. Gives a row a scope (empty where the target has none), none where the file is new.
+///
+/// # Errors
+/// `22004`, `22023`, `42704` for arguments; `42501` without the right to stage; `55000` where a crash has emptied the
+/// staging table and one of these scopes has not been cleared since.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn begin_file(
+    target: Option<String>,
+    sha256: Option<String>,
+    scope: default!(Option<String>, "NULL"),
+) -> std::result::Result<
+    TableIterator<
+        'static,
+        (
+            name!(scope, Option<String>),
+            name!(name, Option<String>),
+            name!(rows, Option<i64>),
+            name!(staged_at, Option<TimestampWithTimeZone>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let (target, sha256) = open(target, sha256)?;
+    let given = scope.map(|scope| target.scope(Some(scope))).transpose()?;
+    let lock = "SELECT pg_advisory_xact_lock($1::int, hashtext($2))";
+    spi::fresh(lock, &[target.staging_oid.into(), sha256.as_str().into()], |_| Ok(()))?;
+
+    let scopes = scopes_of(&target, &sha256)?;
+    staging::require_whole(&target, &scopes.iter().chain(&given).collect::<Vec<_>>())?;
+    for scope in &scopes {
+        forget_void(&target, scope)?;
+    }
+    let [schema, name] = staging::named(&target.bulk.staging);
+    let entries = format!(
+        "SELECT scope, name, rows, staged_at FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND sha256 = $3 ORDER BY scope",
+        spi::own("staged_files")?
+    );
+    let entries = spi::fresh(&entries, &[schema, name, sha256.into()], |row| {
+        Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    })?;
+    Ok(TableIterator::new(entries))
+}
+
+/// Remembers that a file is staged, and which of its rows could not be.
+///
+/// `name`: what the user calls the file. `rows`: how many rows it has of each scope, `{"<scope>": rows}`, the one key
+/// empty where the target has no scope. `rejects`: `[{line, column, value, reason, sqlstate}]`, kept in
+/// `import_rejects` in place of what was rejected of this file before. `again`: counts scopes that have it already too.
+/// Gives the number of rows that are new, which is what COPY must have written.
+///
+/// # Errors
+/// As `begin_file`, and what the scope's type raises of a scope; `22023` where `rows` is no such object.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn end_file(
+    target: Option<String>,
+    sha256: Option<String>,
+    name: Option<String>,
+    rows: Option<Jsonb>,
+    rejects: default!(Option<Jsonb>, "'[]'"),
+    again: default!(Option<bool>, "false"),
+) -> std::result::Result<i64, ErrorReport> {
+    let null = |name: &str| OnceError::NullArgument { name: name.into() };
+    let (target, sha256) = open(target, sha256)?;
+    let name = name.ok_or_else(|| null("name"))?;
+    let rows = rows.ok_or_else(|| null("rows"))?;
+    let rejects = rejects.ok_or_else(|| null("rejects"))?;
+    let there = if again.unwrap_or(false) { Vec::new() } else { scopes_of(&target, &sha256)? };
+    write_rejects(&target, &sha256, &name, rejects, there.is_empty())?;
+    let mut counted = counted(&target, rows)?;
+    counted.retain(|(scope, _)| there.iter().all(|t| t.text != scope.text));
+    staging::lock_files(&target, &counted.iter().map(|(scope, _)| scope).collect::<Vec<_>>(), false)?;
+    staging::require_whole(&target, &counted.iter().map(|(scope, _)| scope).collect::<Vec<_>>())?;
+    let insert = format!(
+        "INSERT INTO {} AS f (staging_schema, staging_name, scope, sha256, name, rows) \
+         SELECT $1, $2, u.scope, $3, $4, u.rows FROM ROWS FROM (unnest($5), unnest($6)) AS u(scope, rows) \
+         ON CONFLICT (staging_schema, staging_name, scope, sha256) \
+         DO UPDATE SET rows = f.rows + excluded.rows, name = excluded.name, staged_by = current_user, staged_at = clock_timestamp()",
+        spi::own("staged_files")?
+    );
+    let [schema, staging_name] = staging::named(&target.bulk.staging);
+    let scopes: Vec<String> = counted.iter().map(|(scope, _)| scope.text.clone()).collect();
+    let numbers: Vec<i64> = counted.iter().map(|(_, rows)| *rows).collect();
+    spi::write(&insert, &[schema, staging_name, sha256.into(), name.into(), scopes.into(), numbers.clone().into()])?;
+    Ok(numbers.iter().sum())
+}
+
+/// What is staged of a scope: its rows by their flags, whether these were computed since rows came in, and its files.
+///
+/// `scope`: as for `mark_duplicates`. Gives `{total_rows, internal_duplicates, database_duplicates, both_duplicates,
+/// clean_count, marked, emptied, files: [{name, sha256, rows, staged_at}]}`; `emptied` means that a crash took what was
+/// staged, and the scope has not been cleared since.
+///
+/// # Errors
+/// `22004`, `22023`, `42704` for arguments; `42501` without SELECT on the staging table.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn staging_status(target: Option<String>, scope: Option<String>) -> std::result::Result<JsonB, ErrorReport> {
+    let (target, scope) = open_to_read(target, scope, &["SELECT"], &[])?;
+    let (staged, both) = staging::now(&target, &scope)?;
+    let marked = staging::require_checked(&target, &scope, staged).is_ok();
+    let emptied = staging::require_whole(&target, &[&scope]).is_err();
+    let files = format!(
+        "SELECT coalesce(jsonb_agg(jsonb_build_object('name', name, 'sha256', sha256, 'rows', rows, 'staged_at', staged_at) \
+         ORDER BY name, sha256), '[]') FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3",
+        spi::own("staged_files")?
+    );
+    let files: JsonB = spi::fresh_one(&files, &scoped(&target, &scope), |row| row.need(1))?;
+    Ok(JsonB(json!({
+        "total_rows": staged.rows,
+        "internal_duplicates": staged.internal,
+        "database_duplicates": staged.existing,
+        "both_duplicates": both,
+        "clean_count": staged.rows - staged.internal - staged.existing + both,
+        "marked": marked,
+        "emptied": emptied,
+        "files": if staged.rows > 0 { files.0 } else { json!([]) },
+    })))
+}
+
+fn open(target: Option<String>, sha256: Option<String>) -> Result<(Target, String)> {
+    let sha256 = sha256.ok_or(OnceError::NullArgument { name: "sha256".into() })?;
+    if sha256.len() != 64 || !sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(OnceError::BadHash { given: sha256 });
+    }
+    let target = Target::named(target)?;
+    let hint = crate::rights::ask_for_access(&target)?;
+    crate::rights::require(&target.bulk.staging, target.staging_oid, &["SELECT", "INSERT", "UPDATE"], &hint)?;
+    Ok((target, sha256))
+}
+
+/// The scopes in which a file is listed.
+fn scopes_of(target: &Target, sha256: &str) -> Result<Vec<Scope>> {
+    let listed = format!(
+        "SELECT scope FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND sha256 = $3",
+        spi::own("staged_files")?
+    );
+    let [schema, name] = staging::named(&target.bulk.staging);
+    spi::fresh(&listed, &[schema, name, sha256.into()], |row| Ok(target.recorded_scope(row.need(1)?)))
+}
+
+/// Forgets the files of a scope that has no staged row: someone emptied it by hand. One statement and so one
+/// snapshot: a file that is staged meanwhile is seen with its rows or not at all.
+fn forget_void(target: &Target, scope: &Scope) -> Result<()> {
+    let delete = format!(
+        "DELETE FROM {} WHERE staging_schema = $2 AND staging_name = $3 AND scope = $4 AND NOT EXISTS ({})",
+        spi::own("staged_files")?,
+        target.bulk.any_staged()
+    );
+    let [schema, name, text] = scoped(target, scope);
+    spi::write(&delete, &[scope.arg(), schema, name, text]).map(drop)
+}
+
+/// The rows of each scope, as the scope's type writes it, in the order of the scopes.
+fn counted(target: &Target, rows: Jsonb) -> Result<Vec<(Scope, i64)>> {
+    let scope = match target.spec.scope {
+        Some(_) => format!("CAST(e.key AS {})::text", target.bulk.scope_type),
+        None => "e.key".into(),
+    };
+    let sum = format!(
+        "SELECT {scope}, sum(e.value::bigint)::bigint FROM jsonb_each_text($1) e GROUP BY 1 HAVING sum(e.value::bigint) > 0 ORDER BY 1"
+    );
+    spi::read(&sum, &[rows.into()], |row| Ok((target.recorded_scope(row.need(1)?), row.need(2)?)))
+}
+
+/// Writes what was rejected of a file: `anew`, or beside what was when other scopes' rows were staged.
+fn write_rejects(target: &Target, sha256: &str, file: &str, rejects: Jsonb, anew: bool) -> Result<()> {
+    let table = spi::own("import_rejects")?;
+    if anew {
+        let delete = format!("DELETE FROM {table} WHERE target = $1 AND sha256 = $2");
+        spi::write(&delete, &[target.name.as_str().into(), sha256.into()])?;
+    }
+    let insert = format!(
+        "INSERT INTO {table} (target, relation_schema, relation_name, sha256, file, line, column_name, value, reason, sqlstate) \
+         SELECT $1, $2, $3, $4, $5, r.line, r.\"column\", r.value, r.reason, r.sqlstate \
+         FROM jsonb_to_recordset($6) AS r(line bigint, \"column\" text, value text, reason text, sqlstate text) \
+         WHERE NOT EXISTS (SELECT FROM {table} k WHERE k.target = $1 AND k.sha256 = $4 AND k.line = r.line)"
+    );
+    let relation = &target.bulk.relation;
+    let args = [
+        target.name.as_str().into(),
+        relation.schema.as_str().into(),
+        relation.name.as_str().into(),
+        sha256.into(),
+        file.into(),
+        rejects.into(),
+    ];
+    spi::write(&insert, &args).map(drop)
+}
