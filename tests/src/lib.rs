@@ -8,6 +8,8 @@ use anyhow::{Context, Result, anyhow};
 use postgres::{Client, NoTls};
 use xtask::server::{Cluster, Installation};
 
+pub mod files;
+pub mod once;
 pub mod promo;
 pub mod wait;
 

@@ -1,17 +1,20 @@
-//! `cargo xtask demo`: promo codes from CSV files, imported, verified and undone by psql.
+//! `cargo xtask demo`: promo codes from CSV files, imported, verified and undone by `once`.
 
 mod files;
 mod journey;
 
-use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::cli;
 use crate::extension::Builder;
 use crate::run::{headline, show, tee};
-use crate::server::{Cluster, Installation};
+use crate::server::{Cluster, Installation, user};
 use crate::setup;
 use crate::state::State;
+use journey::{Run, Step};
 
 /// Shows everything, from nothing, and leaves the cluster running. Running it again starts afresh.
 pub fn run(pg: u16, install: bool) -> Result<()> {
@@ -24,7 +27,10 @@ pub fn run(pg: u16, install: bool) -> Result<()> {
     let installation = Installation::private(&pg_config, &state.path(&format!("pg{pg}-demo")))?;
 
     headline("building pg_once and installing it into a private PostgreSQL");
-    Builder::new(&state, &installation)?.install(true)?;
+    let builder = Builder::new(&state, &installation)?;
+    builder.install(true)?;
+    headline("building `once`");
+    let once = cli::build(&builder, true)?;
 
     headline("a throwaway cluster, and CSV files to import");
     let cluster = Cluster::create(&installation, &dir, &[])?;
@@ -37,30 +43,77 @@ pub fn run(pg: u16, install: bool) -> Result<()> {
         println!("{}: {}", folder.join(&file.name).display(), file.header());
     }
 
-    headline("the import, as psql shows it");
+    headline("the import, by `once`");
     let steps = journey::steps(&campaign);
-    let script = folder.join("journey.sql");
-    fs::write(&script, journey::script(&steps))?;
-    let mut psql = cluster.client("psql");
-    psql.args(["-X", "-a", "-v", "ON_ERROR_STOP=1", "-d", "demo", "-f", "journey.sql"]);
-    let (status, transcript) = tee(psql.current_dir(&folder))?;
+    let shell = Shell { cluster: &cluster, once: &once, folder: &folder };
+    let wrong = shell.run(&steps)?;
     let mut connect = cluster.client("psql");
     connect.args(["-d", "demo"]);
     // From here on it stays, also to look at what went wrong.
     cluster.keep_running();
 
-    let wrong = journey::check(&steps, &transcript);
     println!("\nThe cluster still runs. Connect to it:\n  {}", show(&connect));
-    println!("(there, `SET search_path = once, public;` saves typing)");
+    println!("and with once:\n  PGHOST={} PGUSER=postgres PGDATABASE=demo {}", dir.display(), once.display());
+    println!("(in psql, `SET search_path = once, public;` saves typing)");
     println!("Stop and remove it:\n  cargo xtask stop");
-    if !status.success() {
-        bail!("psql stopped at an error ({status})");
-    }
     if !wrong.is_empty() {
         bail!("the demo did not end as it should:\n  {}", wrong.join("\n  "));
     }
     println!("\nAll {} steps gave what the generator of the files had counted.", steps.len());
     Ok(())
+}
+
+/// Where the steps are run.
+struct Shell<'a> {
+    cluster: &'a Cluster,
+    once: &'a Path,
+    folder: &'a Path,
+}
+
+impl Shell<'_> {
+    /// Runs the steps one after the other; gives what they should have shown and did not.
+    fn run(&self, steps: &[Step]) -> Result<Vec<String>> {
+        let (mut wrong, mut job) = (Vec::new(), String::new());
+        for (number, step) in steps.iter().enumerate() {
+            println!("\n-------- {}. {}", number + 1, step.title);
+            let (status, shown) = tee(&mut self.command(&step.run, &job))?;
+            if let Some(id) = shown.split_once("once rollback ").and_then(|(_, rest)| rest.split_whitespace().next()) {
+                job = id.into();
+            }
+            if status.code() != Some(step.exit) {
+                wrong.push(format!("step {} should exit with {}, not {status}: {}", number + 1, step.exit, step.title));
+            }
+            for text in journey::missing(step, &shown) {
+                wrong.push(format!("step {} should show {:?}: {}", number + 1, text.trim(), step.title));
+            }
+        }
+        Ok(wrong)
+    }
+
+    fn command(&self, run: &Run, job: &str) -> Command {
+        let mut command = match run {
+            Run::Psql(sql) => {
+                let mut psql = self.cluster.client("psql");
+                psql.args(["-X", "-v", "ON_ERROR_STOP=1", "-d", "demo"]);
+                sql.split_inclusive(";\n").for_each(|statement| {
+                    psql.args(["-c", statement.trim()]);
+                });
+                psql
+            }
+            Run::Once(command, arguments) => {
+                let mut once = Command::new(self.once);
+                user::without_pg_variables(&mut once)
+                    .arg(command)
+                    .args(arguments.iter().map(|argument| argument.replace("JOB", job)))
+                    .env("PGHOST", self.cluster.socket_dir())
+                    .env("PGUSER", Cluster::USER)
+                    .env("PGDATABASE", "demo");
+                once
+            }
+        };
+        command.current_dir(self.folder);
+        command
+    }
 }
 
 /// Stops the demo's cluster and removes it.

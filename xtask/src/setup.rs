@@ -16,8 +16,29 @@ const CARGO_PGRX_VERSION: &str = "0.18.1";
 /// With `install` false, what is missing is an error.
 pub fn prepare(pg: u16, install: bool) -> Result<PathBuf> {
     let pg_config = postgres(pg, install)?;
+    let has_openssl = || succeeds(Command::new("pkg-config").args(["--exists", "openssl"]));
+    debian_package("libssl-dev", "OpenSSL's headers, for `once`", has_openssl, install)?;
     cargo_pgrx(install)?;
     Ok(pg_config)
+}
+
+/// PgBouncer, behind which the tests run `once`.
+pub fn pgbouncer() -> Result<PathBuf> {
+    let path = Path::new("/usr/sbin/pgbouncer");
+    debian_package("pgbouncer", "PgBouncer, for a test", || path.exists(), true)?;
+    Ok(path.into())
+}
+
+fn debian_package(name: &str, what: &str, is_there: impl Fn() -> bool, install: bool) -> Result<()> {
+    if is_there() {
+        return Ok(());
+    }
+    if install {
+        println!("{what}: not found; installing it");
+        apt(&["update"])?;
+        apt(&["install", "-y", name])?;
+    }
+    if is_there() { Ok(()) } else { bail!("{what}: not found; on Debian: apt-get install {name}") }
 }
 
 fn postgres(pg: u16, install: bool) -> Result<PathBuf> {

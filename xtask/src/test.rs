@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::cli;
 use crate::extension::Builder;
 use crate::run::{headline, run as run_command, tee};
 use crate::server::Installation;
@@ -120,7 +121,9 @@ impl Tests<'_> {
         match part {
             Part::Fmt => Ok(Tally::of_check(run_command(&mut self.builder.cargo(&["fmt", "--all", "--check"])))),
             Part::Clippy => Ok(Tally::of_check(self.clippy())),
-            Part::Unit => self.cargo_test(&["--package", "once-core", "--package", "xtask"], &[]),
+            Part::Unit => {
+                self.cargo_test(&["--package", "once-core", "--package", "once-cli", "--package", "xtask"], &[])
+            }
             Part::Backend => backend::run(&self.builder, self.state),
             Part::Regress => self.regress(RegressKind::Sql, server),
             Part::Isolation => self.regress(RegressKind::Isolation, server),
@@ -161,6 +164,7 @@ impl Tests<'_> {
         let server = self.server(server)?;
         let scratch = self.state.path("clients");
         fs::create_dir_all(&scratch)?;
+        let once = cli::build(&self.builder, false)?;
         self.cargo_test(
             &["--package", "once-tests"],
             &[
@@ -169,6 +173,8 @@ impl Tests<'_> {
                 ("ONCE_TEST_PG", self.options.pg.to_string()),
                 ("ONCE_TEST_BIN", server.cluster.installation().bin().display().to_string()),
                 ("ONCE_TEST_STATE", scratch.display().to_string()),
+                ("ONCE_TEST_CLI", once.display().to_string()),
+                ("ONCE_TEST_PGBOUNCER", setup::pgbouncer()?.display().to_string()),
             ],
         )
     }

@@ -12,7 +12,7 @@ mod values;
 
 use std::sync::Arc;
 
-use postgres::{CancelToken, Client, NoTls};
+use postgres::Client;
 use postgres_openssl::MakeTlsConnector;
 
 use crate::error::{Failure, Result};
@@ -78,18 +78,6 @@ impl Connector {
     /// A database failure tells what each server tried had to say, and the next step.
     pub fn connect(&self) -> Result<Client> {
         attempt::connect(&self.plan).map_err(|troubles| explain::failure(&self.plan.settings, &troubles))
-    }
-
-    /// Asks the server to end what the token's connection is running. Errors are ignored: the request is
-    /// a courtesy, and the server tells nobody what came of it.
-    ///
-    /// The crate closes its end without waiting for the server's, on which pgbouncer 1.18 (Debian 12) exits
-    /// (pgbouncer's issue 801).
-    pub fn cancel(&self, token: &CancelToken) {
-        let _ = match &self.plan.tls {
-            Some(Ok(tls)) => token.cancel_query(tls.clone()),
-            _ => token.cancel_query(NoTls),
-        };
     }
 
     /// What is connected to, for people: "database codes on db.example.com:5432 as alice".

@@ -4,14 +4,22 @@ use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use postgres::CancelToken;
+use postgres::types::Type;
 
 use crate::connect::Connector;
 use crate::error::{Exit, Failure, Result};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static ASKING: AtomicBool = AtomicBool::new(false);
-static RUNNING: Mutex<Vec<(Connector, CancelToken)>> = Mutex::new(Vec::new());
+static RUNNING: Mutex<Vec<Transaction>> = Mutex::new(Vec::new());
+
+/// A transaction in the database, by the process that runs it and its beginning.
+#[derive(Clone)]
+struct Transaction {
+    connector: Connector,
+    pid: i32,
+    began: String,
+}
 
 /// From now on, Ctrl-C (and SIGTERM, SIGHUP) ends the command in order; a second one at once.
 pub fn watch() -> Result<()> {
@@ -21,16 +29,41 @@ pub fn watch() -> Result<()> {
             exit(Exit::Interrupted as i32);
         }
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (connector, token) in running {
-            connector.cancel(&token);
-        }
+        running.iter().for_each(cancel);
     };
     ctrlc::set_handler(handler).map_err(|error| Failure::problem(format!("signals can't be handled: {error}")))
 }
 
-/// Has the session cancelled by Ctrl-C.
-pub fn cancels(connector: &Connector, token: CancelToken) {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push((connector.clone(), token));
+/// Has a transaction cancelled by Ctrl-C, until what this gives is dropped.
+///
+/// `pid`: of the server's process. `began`: its `xact_start` in seconds since 1970, as Postgres writes them.
+pub fn cancels(connector: &Connector, pid: i32, began: String) -> Cancels {
+    let transaction = Transaction { connector: connector.clone(), pid, began };
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(transaction.clone());
+    Cancels(transaction)
+}
+
+pub struct Cancels(Transaction);
+
+impl Drop for Cancels {
+    fn drop(&mut self) {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = running.iter().position(|t| (t.pid, &t.began) == (self.0.pid, &self.0.began)) {
+            running.swap_remove(at);
+        }
+    }
+}
+
+/// Asks the server to end what the transaction is running. By SQL: pgbouncer before 1.19 breaks down on the protocol's
+/// own request as this client sends it. The beginning tells the transaction from another's on the same connection of a
+/// pooler. That it fails is no harm: without a COMMIT all is undone when the program ends.
+fn cancel(transaction: &Transaction) {
+    let Ok(mut client) = transaction.connector.connect() else { return };
+    let _ = client.query_typed(
+        "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity \
+         WHERE pid = $1 AND extract(epoch FROM xact_start)::text = $2",
+        &[(&transaction.pid, Type::INT4), (&transaction.began, Type::TEXT)],
+    );
 }
 
 /// Runs what waits for the user's answer.

@@ -3,7 +3,7 @@
 
 use once_core::ident::{literal, quote};
 use postgres::types::{ToSql, Type};
-use postgres::{Client, CopyInWriter, Row, Transaction};
+use postgres::{Client, CopyInWriter, Row, SimpleQueryMessage, Transaction};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::io;
 use crate::args::Global;
 use crate::connect::Connector;
 use crate::error::{Failure, Result};
-use crate::interrupt;
+use crate::interrupt::{self, Cancels};
 
 /// A parameter of a statement with its type: statements are not prepared, which poolers would not keep.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -53,7 +53,6 @@ impl Session {
 
     fn connect(connector: Connector, timeout: String) -> Result<Self> {
         let client = connector.connect()?;
-        interrupt::cancels(&connector, client.cancel_token());
         let mut session = Self { connector, client, timeout, schema: String::new() };
         session.schema = session.find_extension()?;
         Ok(session)
@@ -78,8 +77,25 @@ impl Session {
     pub fn transaction(&mut self) -> Result<Work<'_>> {
         interrupt::check()?;
         let mut transaction = self.client.transaction()?;
-        transaction.batch_execute(&format!("SET LOCAL statement_timeout = {}", literal(&self.timeout)))?;
-        Ok(Work { transaction, schema: &self.schema, connector: &self.connector, timeout: &self.timeout })
+        let begin = format!(
+            "SET LOCAL statement_timeout = {}; SELECT pg_catalog.pg_backend_pid(), extract(epoch FROM pg_catalog.now())",
+            literal(&self.timeout)
+        );
+        let answers = transaction.simple_query(&begin)?;
+        let row = answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)?.to_string())),
+            _ => None,
+        });
+        let (pid, began) = row.ok_or_else(|| Failure::database("the server does not tell its process"))?;
+        let cancels = interrupt::cancels(&self.connector, pid, began);
+        Ok(Work {
+            transaction,
+            schema: &self.schema,
+            connector: &self.connector,
+            timeout: &self.timeout,
+            pid,
+            _cancels: cancels,
+        })
     }
 
     /// Runs one statement that gives a JSON answer, in a transaction of its own: `call` as in `mark_duplicates($1, $2)`.
@@ -124,6 +140,9 @@ pub struct Work<'a> {
     schema: &'a str,
     connector: &'a Connector,
     timeout: &'a str,
+    /// The server's process.
+    pub pid: i32,
+    _cancels: Cancels,
 }
 
 impl<'a> Work<'a> {

@@ -44,7 +44,7 @@ pub fn run(args: &Export, global: &Global, screen: &Screen) -> Result<Exit> {
     let kind = if args.all { "staged row" } else { "duplicate" };
     screen.say(format_args!("Wrote {} to {} in {}.", counted(rows, kind), path.display(), took(began.elapsed())));
     screen.answer(&json!({
-        "success": true, "target": place.target.name, "scope": place.scope, "file": path, "rows": rows, "all": args.all,
+        "success": true, "target": place.target.name, "scope": place.scope, "file": path.to_string_lossy(), "rows": rows, "all": args.all,
     }));
     Ok(Exit::Fine)
 }

@@ -29,7 +29,7 @@ pub fn run(args: &Insert, global: &Global, screen: &Screen) -> Result<Exit> {
     screen.confirm(&question, "YES", args.confirmed.yes)?;
 
     let began = Instant::now();
-    let answer = match insert(&mut place, screen, &status)? {
+    let answer = match insert(&mut place, global, screen, &status)? {
         Ok(answer) => answer,
         Err(failure) => return stop(screen, failure, &json!({"staging": status})),
     };
@@ -141,7 +141,12 @@ fn objection(args: &Insert, place: &Place, status: &Status) -> Option<Failure> {
 }
 
 /// Inserts what was confirmed, or gives the reason why it is not that any more.
-fn insert(place: &mut Place, screen: &Screen, confirmed: &Status) -> Result<std::result::Result<Value, Failure>> {
+fn insert(
+    place: &mut Place,
+    global: &Global,
+    screen: &Screen,
+    confirmed: &Status,
+) -> Result<std::result::Result<Value, Failure>> {
     let changed = |what: String| {
         Failure::problem(format!("{what} since it was shown"))
             .detail("Nothing was inserted.")
@@ -167,7 +172,8 @@ fn insert(place: &mut Place, screen: &Screen, confirmed: &Status) -> Result<std:
     }
     let job = answer["job_id"].as_str().unwrap_or_default().to_string();
     work.commit().map_err(|failure| {
-        failure.hint(format!("Whether it was committed is not known; once verify {job} tells, where it was."))
+        failure
+            .hint(format!("Whether job {job} was committed is not known: {} tells.", command(global, "verify", &job)))
     })?;
     Ok(Ok(answer))
 }
@@ -177,9 +183,12 @@ fn refused(screen: &Screen, place: &Place, answer: &Value) -> Result<Exit> {
     if let Some(errors) = answer["errors"].as_array() {
         screen.table(&work::faulty_rows(errors));
     }
+    let job = answer["job_id"].as_str().unwrap_or_default();
     let mut failure = refusal(answer);
+    let detail = failure.detail.take().map_or_else(String::new, |detail| format!("{detail}\n"));
+    failure = failure.detail(format!("{detail}Nothing was inserted. Job {job} is recorded as failed."));
     if failure.hint.is_none() {
-        failure = failure.hint(format!("Nothing was inserted. {}, then try again.", place.next("dedupe")));
+        failure = failure.hint(format!("Put right what it says, then {}", place.next("dedupe")));
     }
     stop(screen, failure, answer)
 }

@@ -32,9 +32,7 @@ impl Watch {
             screen.say(format_args!("{what} …"));
             return Ok(watch);
         }
-        let rows = work.rows("SELECT pg_catalog.pg_backend_pid()", &[])?;
-        let Some(row) = rows.first() else { return Ok(watch) };
-        let pid: i32 = row.try_get(0)?;
+        let pid = work.pid;
         watch.bar = screen.busy(what);
         let (stop, stopped) = channel::<()>();
         watch._stop = Some(stop);
