@@ -85,24 +85,13 @@ fn only<T>(mut rows: Vec<T>) -> Result<T> {
     }
 }
 
-/// How a statement over staged rows has to be planned. Staging is often full before anything was
-/// analyzed, so that the planner may take a million rows for one; what is known is the shape that scales.
-#[derive(Clone, Copy)]
-pub enum Plan {
-    /// Hash or merge: cost grows with the rows, not with their product.
-    Join,
-    /// An index probe for each of a chunk's rows, never a scan of the whole table for each chunk.
-    Probe,
-}
-
-/// Runs `work` with the planner held to `plan`.
-pub fn planned<T>(plan: Plan, work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs `work`, a statement over staged rows, with the planner held to hash and merge joins: their cost grows with the
+/// rows, not with their product. Staging is often full before anything was analyzed, or was analyzed when other rows
+/// were in it, so that the planner may take a million rows for one.
+pub fn planned<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // Disabled paths cost so much that JIT would take them for a reason to compile.
     const SETTINGS: &str = "'enable_nestloop', 'enable_hashjoin', 'enable_mergejoin', 'jit'";
-    let held = match plan {
-        Plan::Join => ["off", "on", "on", "off"],
-        Plan::Probe => ["on", "off", "off", "off"],
-    };
+    let held = ["off", "on", "on", "off"];
     let set = format!("SELECT count(set_config(s, v, true)) FROM unnest(ARRAY[{SETTINGS}], $1) AS u(s, v)");
     let before: Vec<String> = read_one(
         &format!(

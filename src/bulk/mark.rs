@@ -4,7 +4,7 @@ use super::staging::{self, Staged};
 use super::{open, require_known};
 use crate::error::OnceError;
 use crate::progress::{Phase, Progress};
-use crate::spi::{self, Plan};
+use crate::spi;
 use crate::targets::{Scope, Target};
 use once_core::bulk::Lookup;
 use pgrx::JsonB;
@@ -59,11 +59,14 @@ fn mark_duplicates(
     })))
 }
 
-/// A row whose flags are wrong, with what they should be.
+/// A row whose flags are wrong: its row_number, and what they should be.
 type Wrong = (i64, bool, bool);
 
+/// The most wrong rows that are kept in memory: 64 MB.
+const MOST_WRONG: usize = 1 << 22;
+
 /// Reads the comparison of all staged rows chunk by chunk, and corrects the flags of those where they are
-/// wrong; gives the number of chunks. No more than a chunk is in memory.
+/// wrong; gives the number of chunks.
 fn set_flags(
     target: &Target,
     scope: &Scope,
@@ -71,8 +74,8 @@ fn set_flags(
     size: i64,
     progress: &mut Progress,
 ) -> crate::error::Result<i64> {
-    let compared = spi::planned(Plan::Join, || spi::Cursor::open(&target.bulk.comparison(lookup), &[scope.arg()]))?;
-    let set_flags = target.bulk.set_flags();
+    let compared = spi::planned(|| spi::Cursor::open(&target.bulk.comparison(lookup), &[scope.arg()]))?;
+    let mut wrong: Vec<Wrong> = Vec::new();
     let mut chunks = 0;
     loop {
         let rows = compared.fetch(size, |row| {
@@ -80,19 +83,32 @@ fn set_flags(
             Ok(if wrong { Some((row.need(1)?, row.need(2)?, row.need(3)?)) } else { None })
         })?;
         let read = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        wrong.extend(rows.into_iter().flatten());
+        if read == 0 || wrong.len() >= MOST_WRONG {
+            correct(target, scope, size, &mut wrong)?;
+        }
         if read == 0 {
             return Ok(chunks);
-        }
-        let mut wrong: Vec<Wrong> = rows.into_iter().flatten().collect();
-        if !wrong.is_empty() {
-            wrong.sort_unstable(); // by row_number, which is the order of the index and of the table
-            let numbers: Vec<i64> = wrong.iter().map(|row| row.0).collect();
-            let internal: Vec<bool> = wrong.iter().map(|row| row.1).collect();
-            let existing: Vec<bool> = wrong.iter().map(|row| row.2).collect();
-            let args = [scope.arg(), numbers.into(), internal.into(), existing.into()];
-            spi::planned(Plan::Probe, || spi::write(&set_flags, &args))?;
         }
         progress.advance(read);
         chunks += 1;
     }
+}
+
+/// Corrects flags, `size` rows a statement. The statements go by ranges of row_number that do not overlap, so that
+/// together they read the scope about once, whatever the planner makes of statistics that may be of another day: it
+/// can't be brought to probe the index for each row when it takes the scope for empty.
+fn correct(target: &Target, scope: &Scope, size: i64, wrong: &mut Vec<Wrong>) -> crate::error::Result<()> {
+    wrong.sort_unstable();
+    let set_flags = target.bulk.set_flags();
+    for rows in wrong.chunks(usize::try_from(size).unwrap_or(usize::MAX)) {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { break };
+        let numbers: Vec<i64> = rows.iter().map(|row| row.0).collect();
+        let internal: Vec<bool> = rows.iter().map(|row| row.1).collect();
+        let existing: Vec<bool> = rows.iter().map(|row| row.2).collect();
+        let args = [scope.arg(), numbers.into(), internal.into(), existing.into(), first.0.into(), last.0.into()];
+        spi::planned(|| spi::write(&set_flags, &args))?;
+    }
+    wrong.clear();
+    Ok(())
 }

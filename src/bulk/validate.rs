@@ -5,7 +5,7 @@ use super::staging::{self, Staged};
 use super::{open, require_known};
 use crate::error::Result;
 use crate::progress::{Phase, Progress};
-use crate::spi::{self, Plan};
+use crate::spi;
 use crate::targets::{Scope, Target};
 use once_core::bulk::Rule;
 use once_core::ident::quote;
@@ -80,7 +80,7 @@ pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut P
     let bulk = &target.bulk;
     progress.phase(Phase::Validating, staged.rows);
     let flag_arrived = bulk.flag_arrived(target.lookup(staged.rows)?);
-    let arrived = spi::planned(Plan::Join, || spi::write(&flag_arrived, &[scope.arg()]))?;
+    let arrived = spi::planned(|| spi::write(&flag_arrived, &[scope.arg()]))?;
     if arrived > 0 {
         staging::checked(target, scope, Staged { existing: staged.existing + arrived, ..staged })?;
     }

@@ -133,7 +133,7 @@ pub struct Load {
     #[command(flatten)]
     pub how: How,
     /// Whose rows these are, where the files do not say so
-    #[arg(long, value_name = "SCOPE")]
+    #[arg(long, value_name = "SCOPE", allow_hyphen_values = true)]
     pub scope: Option<String>,
 }
 
@@ -154,7 +154,7 @@ pub struct How {
 #[derive(Debug, Clone, Args)]
 pub struct Scoped {
     /// Whose staged rows; left out where the target has no scope
-    #[arg(value_name = "SCOPE")]
+    #[arg(value_name = "SCOPE", allow_negative_numbers = true)]
     pub scope: Option<String>,
 }
 
@@ -229,7 +229,7 @@ pub struct Jobs {
     #[arg(long, value_enum)]
     pub status: Option<Status>,
     /// Only imports of this scope
-    #[arg(long, value_name = "SCOPE")]
+    #[arg(long, value_name = "SCOPE", allow_hyphen_values = true)]
     pub scope: Option<String>,
 }
 
@@ -249,7 +249,7 @@ pub struct Run {
     #[command(flatten)]
     pub files: Files,
     /// Whose rows these are; left out where the target has no scope
-    #[arg(value_name = "SCOPE")]
+    #[arg(value_name = "SCOPE", allow_negative_numbers = true)]
     pub scope: Option<String>,
     #[command(flatten)]
     pub how: How,

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::screen::safe;
+
 /// Exit codes, as the help documents them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -82,18 +84,30 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.message)?;
+        let text = |text: &str| text.lines().map(safe).collect::<Vec<_>>().join("\n  ");
+        write!(f, "{}", text(&self.message))?;
         if let Some(sqlstate) = &self.sqlstate {
             write!(f, " (SQLSTATE {sqlstate})")?;
         }
         if let Some(detail) = &self.detail {
-            write!(f, "\n  {}", detail.replace('\n', "\n  "))?;
+            write!(f, "\n  {}", text(detail))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {}", hint.replace('\n', "\n  "))?;
+            write!(f, "\n  hint: {}", text(hint))?;
         }
         Ok(())
     }
+}
+
+/// What to do about an error that Postgres itself gives no hint for.
+fn hint_for(sqlstate: &str) -> Option<String> {
+    let hint = match sqlstate {
+        "57014" => "It ran longer than --timeout allows, or somebody cancelled it. Nothing of it was done.",
+        "42501" => "Let the owner of the target's table run SELECT once.grant_import_access(target, your role);",
+        "53100" => "Make room on the server's disk, and run the command again: what was finished stays.",
+        _ => return None,
+    };
+    Some(hint.into())
 }
 
 impl From<postgres::Error> for Failure {
@@ -102,7 +116,7 @@ impl From<postgres::Error> for Failure {
             let mut failure = Self::database(db.message());
             failure.sqlstate = Some(db.code().code().into());
             failure.detail = db.detail().map(String::from);
-            failure.hint = db.hint().map(String::from);
+            failure.hint = db.hint().map(String::from).or_else(|| hint_for(db.code().code()));
             failure.column = db.column().map(String::from);
             failure.context = db.where_().map(String::from);
             return failure;

@@ -1,8 +1,11 @@
 //! Ctrl-C: what runs in the database is cancelled, and what was begun is undone, before the command ends.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use postgres::types::Type;
 
@@ -11,6 +14,7 @@ use crate::error::{Exit, Failure, Result};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static ASKING: AtomicBool = AtomicBool::new(false);
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static RUNNING: Mutex<Vec<Transaction>> = Mutex::new(Vec::new());
 
 /// A transaction in the database, by the process that runs it and its beginning.
@@ -21,12 +25,24 @@ struct Transaction {
     began: String,
 }
 
+/// A second signal this soon is the first one again: programs like timeout send it to the group and to the process.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 /// From now on, Ctrl-C (and SIGTERM, SIGHUP) ends the command in order; a second one at once.
 pub fn watch() -> Result<()> {
-    let handler = || {
+    let mut first: Option<Instant> = None;
+    let handler = move || {
+        let since = first.get_or_insert_with(Instant::now).elapsed();
+        let again = INTERRUPTED.swap(true, Ordering::SeqCst);
         // Nothing is under way while the user is asked.
-        if INTERRUPTED.swap(true, Ordering::SeqCst) || ASKING.load(Ordering::SeqCst) {
+        if (again && since > SAME_SIGNAL) || ASKING.load(Ordering::SeqCst) {
+            for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                let _ = fs::remove_file(path); // it may be finished by now
+            }
             exit(Exit::Interrupted as i32);
+        }
+        if again {
+            return;
         }
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
         running.iter().for_each(cancel);
@@ -52,6 +68,11 @@ impl Drop for Cancels {
             running.swap_remove(at);
         }
     }
+}
+
+/// Has a temporary file removed where a second Ctrl-C leaves nobody else to do it.
+pub fn unfinished(path: &Path) {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(path.into());
 }
 
 /// Asks the server to end what the transaction is running. By SQL: pgbouncer before 1.19 breaks down on the protocol's

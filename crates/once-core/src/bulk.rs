@@ -144,12 +144,14 @@ impl Bulk {
         )
     }
 
-    /// Sets the flags of the rows numbered `$2` to `$3` (internal) and `$4` (existing), three arrays.
+    /// Sets the flags of the rows numbered `$2` to `$3` (internal) and `$4` (existing), three arrays; the numbers are
+    /// within `$5` and `$6`.
     pub fn set_flags(&self) -> String {
         format!(
             "UPDATE {} s SET internal_dup = c.internal, existing_dup = c.existing \
              FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) \
-             AS c(row_number, internal, existing) WHERE {} AND s.row_number = c.row_number",
+             AS c(row_number, internal, existing) \
+             WHERE {} AND s.row_number = c.row_number AND s.row_number BETWEEN $5 AND $6",
             self.staging,
             self.scope_is("s")
         )

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::Check;
 use crate::error::{Exit, Result};
-use crate::screen::{Screen, counted, grouped, number, right, table, took};
+use crate::screen::{Screen, counted, grouped, number, right, safe, table, took};
 use crate::source::{self, Reading, Row, Rows, name_of};
 
 /// What is read of each file without `--deep`.
@@ -50,7 +50,7 @@ pub fn check(args: &Check, screen: &Screen) -> Result<(Exit, Value)> {
     let bar = screen.bytes(files.len() as u64 * SAMPLE);
     let mut findings = Vec::new();
     for path in &files {
-        bar.set_message(name_of(path));
+        bar.set_message(safe(&name_of(path)));
         findings.push(look(path, args)?);
         bar.inc(SAMPLE);
     }
@@ -159,14 +159,14 @@ fn show(findings: &[Finding], screen: &Screen) {
         status.extend(finding.notes.iter().cloned());
         let about = if finding.estimated { "~" } else { "" };
         shown.add_row(vec![
-            Cell::new(&finding.name),
+            Cell::new(safe(&finding.name)),
             right(format!("{about}{}", grouped(finding.rows))),
             number(finding.blank),
             number(finding.columns.len() as u64),
             Cell::new(&finding.encoding),
             Cell::new(&finding.delimiter),
             Cell::new(&finding.line_ends),
-            Cell::new(status.join("; ")),
+            Cell::new(safe(&status.join("; "))),
         ]);
     }
     screen.table(&shown);

@@ -84,6 +84,7 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let temporary = builder.tempfile_in(folder(path))?;
+    interrupt::unfinished(temporary.path());
     if let Ok(replaced) = fs::metadata(path) {
         temporary.as_file().set_permissions(replaced.permissions())?;
     }

@@ -40,7 +40,7 @@ pub fn run(args: &Insert, global: &Global, screen: &Screen) -> Result<Exit> {
     let undo = command(global, "rollback", job);
     // Said before anything else can fail: from here on the rows are in production.
     screen.say(format_args!(
-        "Inserted {} into {} in {}.\nJob  {job}\nUndo {undo}",
+        "Inserted {} into {} in {}.\nThe job is {job}. What undoes it:\n  {undo}",
         counted(figure(&answer, "codes_inserted"), "row"),
         place.target.relation,
         took(began.elapsed())

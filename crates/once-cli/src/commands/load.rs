@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Global, Load};
 use crate::error::{Exit, Failure, Result};
-use crate::screen::{Screen, counted, took};
+use crate::screen::{Screen, counted, grouped, safe, took};
 use crate::session::{Session, Target};
 use crate::source;
 use file::{Outcome, Status, read_ahead};
@@ -110,10 +110,10 @@ impl Folder<'_> {
                 break;
             }
             upcoming = next();
-            self.bar.set_message(source::name_of(path));
+            self.bar.set_message(safe(&source::name_of(path)));
             let outcome = match file::stage(&mut session, self.target, file, self.args, &self.bar) {
                 Ok(outcome) => {
-                    self.screen.say(line_of(&outcome));
+                    self.screen.say(safe(&line_of(&outcome)));
                     outcome
                 }
                 Err(failure) if failure.exit == Exit::Problems => {
@@ -145,7 +145,7 @@ fn line_of(outcome: &Outcome) -> String {
     };
     let mut also = |count: u64, what: &str| {
         if count > 0 {
-            line += &format!(", {} {what}", crate::screen::grouped(count));
+            line += &format!(", {} {what}", grouped(count));
         }
     };
     if outcome.status == Status::Loaded {
