@@ -9,8 +9,8 @@ use super::open_to_read;
 use super::staging::{self, scoped};
 use crate::backend::Jsonb;
 use crate::error::{OnceError, Result};
-use crate::spi;
 use crate::targets::{Scope, Target};
+use crate::{jobs, spi};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -106,6 +106,55 @@ fn end_file(
     let numbers: Vec<i64> = counted.iter().map(|(_, rows)| *rows).collect();
     spi::write(&insert, &[schema, staging_name, sha256.into(), name.into(), scopes.into(), numbers.clone().into()])?;
     Ok(numbers.iter().sum())
+}
+
+/// After a crash has emptied staging: lets those scopes go on whose lost files are all among these, about to be
+/// staged again. Rows that were staged by other means than `end_file` are not known here, and so not missed.
+///
+/// `files`: the SHA-256 of each. Gives a row for each scope that may go on, with the number of its files. Scopes of
+/// which another file was lost, or rows were staged since, are left to `clear_staging`.
+///
+/// # Errors
+/// `22004`, `42704` for arguments; `42501` without the right to clear the staging table.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+#[allow(clippy::type_complexity)]
+fn recover_staging(
+    target: Option<String>,
+    files: Option<Vec<Option<String>>>,
+) -> std::result::Result<TableIterator<'static, (name!(scope, Option<String>), name!(files, Option<i64>))>, ErrorReport>
+{
+    let files = files.ok_or(OnceError::NullArgument { name: "files".into() })?;
+    let target = Target::named(target)?;
+    let hint = crate::rights::ask_for_access(&target)?;
+    crate::rights::require(&target.bulk.staging, target.staging_oid, &["SELECT", "DELETE"], &hint)?;
+    let known = format!(
+        "SELECT scope, count(*) FROM {} WHERE staging_schema = $1 AND staging_name = $2 GROUP BY scope \
+         HAVING bool_and(sha256 = ANY ($3)) ORDER BY scope",
+        spi::own("staged_files")?
+    );
+    let [schema, name] = staging::named(&target.bulk.staging);
+    let candidates = spi::fresh(&known, &[schema, name, files.into()], |row| {
+        Ok((target.recorded_scope(row.need(1)?), row.need::<i64>(2)?))
+    })?;
+    let mut recovered = Vec::new();
+    for (scope, files) in candidates {
+        if staging::require_whole(&target, &[&scope]).is_err() && recover(&target, &scope)? {
+            recovered.push((Some(scope.text), Some(files)));
+        }
+    }
+    Ok(TableIterator::new(recovered))
+}
+
+fn recover(target: &Target, scope: &Scope) -> Result<bool> {
+    jobs::lock(target, scope)?;
+    staging::lock_files(target, &[scope], true)?;
+    let any = format!("SELECT EXISTS ({})", target.bulk.any_staged());
+    if spi::fresh_one(&any, &[scope.arg()], |row| row.need::<bool>(1))? {
+        return Ok(false);
+    }
+    staging::cleared(target, scope)?;
+    Ok(true)
 }
 
 /// What is staged of a scope: its rows by their flags, whether these were computed since rows came in, and its files.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use postgres::error::SqlState;
 use serde_json::{Value, json};
 
 use crate::screen::safe;
@@ -71,6 +72,11 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Whether the server answered with this code.
+    pub fn is(&self, state: &SqlState) -> bool {
+        self.sqlstate.as_deref() == Some(state.code())
     }
 
     /// As `--json` tells it.

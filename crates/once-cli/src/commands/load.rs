@@ -12,6 +12,8 @@ use std::thread::{self, Scope};
 use std::time::Instant;
 
 use indicatif::ProgressBar;
+use postgres::error::SqlState;
+use postgres::types::Type;
 use serde_json::{Value, json};
 
 use crate::args::{Global, Load};
@@ -36,7 +38,7 @@ pub fn load(args: &Load, global: &Global, screen: &Screen) -> Result<(Exit, Valu
 
     let began = Instant::now();
     let bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum();
-    let load = Folder {
+    let folder = || Folder {
         target: &target,
         args,
         files: &files,
@@ -46,10 +48,38 @@ pub fn load(args: &Load, global: &Global, screen: &Screen) -> Result<(Exit, Valu
         bar: screen.bytes(bytes),
         screen,
     };
-    let fatal = load.work(session);
+    let mut load = folder();
+    let mut fatal = load.work(session);
     load.bar.finish_and_clear();
+    if fatal.as_ref().is_some_and(|failure| failure.is(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE))
+        && recover(&mut Session::open(global)?, &target, &files, screen)?
+    {
+        load = folder();
+        fatal = load.work(Session::open(global)?);
+        load.bar.finish_and_clear();
+    }
     let outcomes = load.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(summary(&files, outcomes, fatal, began, screen))
+}
+
+/// After a crash that emptied staging: where all that was lost of a scope is about to be loaded again, the scope may go
+/// on. Otherwise what is missing has to be found first, or given up by `once clear`.
+fn recover(session: &mut Session, target: &Target, files: &[PathBuf], screen: &Screen) -> Result<bool> {
+    let digests: Vec<String> = files.iter().filter_map(|path| source::digest(path).ok()).map(|d| d.sha256).collect();
+    let mut work = session.transaction()?;
+    let sql = format!("SELECT scope, files FROM {}($1, $2)", work.own("recover_staging"));
+    let scopes = work.rows(&sql, &[(&target.name, Type::TEXT), (&digests, Type::TEXT_ARRAY)])?;
+    work.commit()?;
+    for row in &scopes {
+        let (scope, files): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let whose = target.scope.as_ref().map(|column| format!(" of {column} {scope}")).unwrap_or_default();
+        screen.warn(format_args!(
+            "A crash of the server has emptied staging; {} that it held{} will be loaded again.",
+            counted(files, "file"),
+            safe(&whose)
+        ));
+    }
+    Ok(!scopes.is_empty())
 }
 
 /// What `--map` renames has to be a column.
@@ -188,7 +218,11 @@ fn summary(
         "not_tried": files.len() - outcomes.len(),
         "files": outcomes,
     });
-    if let Some(failure) = fatal {
+    if let Some(mut failure) = fatal {
+        if failure.is(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
+            failure.hint =
+                Some("Load a folder that has all files that were staged, or give them up: once clear SCOPE".into());
+        }
         let stays = if loaded > 0 { " What was loaded before stays, and is skipped next time." } else { "" };
         screen.warn(format_args!(
             "once: {failure}\n  {} not loaded.{stays}",
