@@ -35,6 +35,11 @@ pub fn load(args: &Load, global: &Global, screen: &Screen) -> Result<(Exit, Valu
     let mut session = Session::open(global)?;
     let target = session.target(global.target.as_deref())?;
     require_columns(args, &target)?;
+    if let (None, Some(given)) = (&target.scope, &args.scope) {
+        return Err(
+            Failure::usage(format!("target {} has no scope", target.name)).hint(format!("Leave --scope {given} out."))
+        );
+    }
 
     let began = Instant::now();
     let bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum();

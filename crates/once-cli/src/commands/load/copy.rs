@@ -16,6 +16,8 @@ pub struct Copy<'a, 'b> {
     pub work: &'a mut Work<'b>,
     pub statement: String,
     pub columns: &'a [String],
+    /// Whether the first of them is the scope.
+    pub has_scope: bool,
     /// Rows that the database took.
     pub copied: u64,
     /// Rows that were sent and that the database did not refuse.
@@ -78,7 +80,8 @@ impl Copy<'_, '_> {
         }
         reject.sqlstate = failure.sqlstate;
         self.rejects.push(reject);
-        self.rejected_scopes.push(batch.cell(row, 0).unwrap_or_default());
+        let scope = if self.has_scope { batch.cell(row, 0) } else { None };
+        self.rejected_scopes.push(scope.unwrap_or_default());
         self.require_few()
     }
 

@@ -138,8 +138,9 @@ pub fn stage(
     let Ahead { path, opened, batches, staged, reader } = file;
     let Opened { digest, plan } = opened.recv().map_err(|_| reader_broke())??;
 
+    let entry = Entry { target, path, sha256: &digest.sha256, args };
     let mut work = session.transaction()?;
-    let staged_in = if args.how.again { Vec::new() } else { begin(&mut work, target, &digest.sha256, args)? };
+    let staged_in = if args.how.again { Vec::new() } else { entry.begin(&mut work)? };
     if !staged_in.is_empty() && target.scope.is_none() {
         return Ok(Outcome { sha256: digest.sha256, ..Outcome::new(path, Status::Skipped) });
     }
@@ -148,6 +149,7 @@ pub fn stage(
     let mut copy = Copy {
         statement: plan.copy(&staged_in),
         columns: &plan.columns,
+        has_scope: plan.has_scope(),
         work: &mut work,
         copied: 0,
         accepted: 0,
@@ -185,19 +187,51 @@ pub fn stage(
     }
     if copied > 0 || rejected > 0 {
         let rows = rows_of_scopes(&read, &rejected_scopes);
-        end(&mut work, target, path, args, &digest.sha256, &rows, &rejects, copied)
-            .map_err(|failure| of_file(path, failure))?;
+        entry.end(&mut work, &rows, &rejects, copied).map_err(|failure| of_file(path, failure))?;
     }
     work.commit()?;
     Ok(Outcome { status: Status::Loaded, rows: copied, rejected, ..outcome })
 }
 
-/// The scopes in which the file is staged; others wait until this transaction ends.
-fn begin(work: &mut Work<'_>, target: &Target, sha256: &str, args: &Load) -> Result<Vec<String>> {
-    let sql = format!("SELECT scope FROM {}($1, $2, $3)", work.own("begin_file"));
-    let scope = target.scope.as_ref().and(args.scope.as_deref());
-    let rows = work.rows(&sql, &[(&target.name, Type::TEXT), (&sha256, Type::TEXT), (&scope, Type::TEXT)])?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+/// A file on the list of those that are staged.
+struct Entry<'a> {
+    target: &'a Target,
+    path: &'a Path,
+    sha256: &'a str,
+    args: &'a Load,
+}
+
+impl Entry<'_> {
+    /// The scopes in which the file is staged; others wait until this transaction ends.
+    fn begin(&self, work: &mut Work<'_>) -> Result<Vec<String>> {
+        let sql = format!("SELECT scope FROM {}($1, $2, $3)", work.own("begin_file"));
+        let scope = self.target.scope.as_ref().and(self.args.scope.as_deref());
+        let rows =
+            work.rows(&sql, &[(&self.target.name, Type::TEXT), (&self.sha256, Type::TEXT), (&scope, Type::TEXT)])?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    fn end(&self, work: &mut Work<'_>, rows: &BTreeMap<String, u64>, rejects: &[Reject], copied: u64) -> Result<()> {
+        let sql = format!("SELECT {}($1, $2, $3, $4, $5, $6)", work.own("end_file"));
+        let ended = work.rows(
+            &sql,
+            &[
+                (&self.target.name, Type::TEXT),
+                (&self.sha256, Type::TEXT),
+                (&name_of(self.path), Type::TEXT),
+                (&json!(rows), Type::JSONB),
+                (&json!(rejects), Type::JSONB),
+                (&self.args.how.again, Type::BOOL),
+            ],
+        )?;
+        let counted: i64 = ended.first().map_or(Ok(0), |row| row.try_get(0))?;
+        if u64::try_from(counted).ok() == Some(copied) {
+            return Ok(());
+        }
+        Err(problem(self.path, None, format_args!("{counted} rows were sent, but COPY wrote {copied}"))
+            .detail("Nothing of it was staged.")
+            .hint("Does a trigger on the staging table keep rows out?"))
+    }
 }
 
 /// Sends a file batch by batch.
@@ -222,38 +256,6 @@ fn rows_of_scopes(read: &Read, rejected: &[Vec<u8>]) -> BTreeMap<String, u64> {
         }
     }
     rows.into_iter().map(|(scope, count)| (String::from_utf8_lossy(scope).into_owned(), count)).collect()
-}
-
-#[allow(clippy::too_many_arguments)]
-fn end(
-    work: &mut Work<'_>,
-    target: &Target,
-    path: &Path,
-    args: &Load,
-    sha256: &str,
-    rows: &BTreeMap<String, u64>,
-    rejects: &[Reject],
-    copied: u64,
-) -> Result<()> {
-    let sql = format!("SELECT {}($1, $2, $3, $4, $5, $6)", work.own("end_file"));
-    let ended = work.rows(
-        &sql,
-        &[
-            (&target.name, Type::TEXT),
-            (&sha256, Type::TEXT),
-            (&name_of(path), Type::TEXT),
-            (&json!(rows), Type::JSONB),
-            (&json!(rejects), Type::JSONB),
-            (&args.how.again, Type::BOOL),
-        ],
-    )?;
-    let counted: i64 = ended.first().map_or(Ok(0), |row| row.try_get(0))?;
-    if u64::try_from(counted).ok() == Some(copied) {
-        return Ok(());
-    }
-    Err(problem(path, None, format_args!("{counted} rows were sent, but COPY wrote {copied}"))
-        .detail("Nothing of it was staged.")
-        .hint("Does a trigger on the staging table keep rows out?"))
 }
 
 fn too_many(path: &Path, rejects: &[Reject], limit: Limit) -> Failure {
