@@ -344,3 +344,6 @@ fn marking_twice_at_once_is_marking_once() -> Result<()> {
     assert_eq!((&one["total_rows"], &one["internal_duplicates"]), (&300.into(), &50.into()));
     Ok(())
 }
+
+#[path = "concurrency/files.rs"]
+mod files;

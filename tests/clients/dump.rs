@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use once_tests::files::{File, load, names, status};
 use once_tests::postgres::{Client, NoTls};
 use once_tests::promo::{
     A, B, call, codes, import, imported, install, mark, refused, refused_well, stage, text, texts,
@@ -22,6 +23,13 @@ struct Past {
     verdict: Value,
 }
 
+/// What A has staged last.
+fn last_file() -> File {
+    File::new("last.csv", ["A3", "A4", "A5"].map(|code| (A, code)))
+}
+
+const REJECTS: &str = "SELECT concat_ws('|', file, line, value, reason) FROM once.import_rejects";
+
 fn live(client: &mut Client) -> Result<Past> {
     client.batch_execute(
         r#"CREATE SCHEMA "Shop"; CREATE TABLE "Shop"."Gift Cards" ("Shop" int, "No" text, "Job" uuid, UNIQUE ("Shop", "No"));
@@ -37,7 +45,11 @@ fn live(client: &mut Client) -> Result<Past> {
     call(client, "rollback_import_job($1)", &[&undone])?;
     stage(client, B, &["B2"])?;
     let whole = imported(&import(client, B)?)?;
-    stage(client, A, &["A3", "A4", "A5"])?;
+    load(client, &last_file())?;
+    let rejected =
+        r#"SELECT once.end_file('codes', $1, 'last.csv', '{}', '[{"line": 5, "value": "A\\n", "reason": "r"}]')"#;
+    let sha256 = last_file().sha256(client)?;
+    client.execute(rejected, &[&sha256])?;
     mark(client, A)?;
     let verdict = call(client, "validate_clean_codes_for_insert($1)", &[&A])?;
     assert_eq!(verdict["total_clean_codes"], 2);
@@ -47,6 +59,7 @@ fn live(client: &mut Client) -> Result<Past> {
 /// That everything goes on from where it was.
 fn goes_on(client: &mut Client, past: &Past) -> Result<()> {
     assert_eq!(call(client, "validate_clean_codes_for_insert($1)", &[&A])?, past.verdict);
+    assert_eq!((load(client, &last_file())?, names(client, A)?), (0, vec!["last.csv".into()]));
     for (job, verified, status) in
         [(past.claimed, true, "completed"), (past.whole, true, "completed"), (past.undone, false, "rolled_back")]
     {
@@ -103,6 +116,7 @@ fn a_dump_brings_everything_back() -> Result<()> {
     // Nothing is lost or changed: what was restored dumps as the same text.
     assert_eq!(dump(&db, "restored", "postgres", &[])?, whole);
     let mut restored = connect(&db, "restored", "postgres")?;
+    assert_eq!(texts(&mut restored, REJECTS)?, [r"last.csv|5|A\n|r"]);
     assert_eq!(texts(&mut restored, "SELECT name FROM once.target_list ORDER BY 1")?, ["codes", "gifts"]);
     goes_on(&mut restored, &past)?;
     let gifts = call(&mut restored, "insert_clean('gifts', '7')", &[])?;
@@ -119,9 +133,15 @@ fn a_dump_brings_everything_back() -> Result<()> {
         assert!(refusal.message().contains("emptied"), "{step}: {}", refusal.message());
     }
     assert_eq!(call(&mut partial, "verify_import_job($1)", &[&past.whole])?["verified"], true);
+    let sha256 = last_file().sha256(&mut partial)?;
+    let refusal = refused(&mut partial, "SELECT once.begin_file('codes', $1)", &[&sha256])?;
+    assert_eq!(refusal.code().code(), "55000", "{refusal:?}");
+    let staged = status(&mut partial, A)?;
+    assert_eq!((&staged["emptied"], &staged["files"]), (&true.into(), &Value::Array(Vec::new())));
     call(&mut partial, "clear_temp_data($1)", &[&A])?;
+    assert_eq!(load(&mut partial, &last_file())?, 3);
     stage(&mut partial, A, &["A9"])?;
-    assert_eq!(import(&mut partial, A)?["codes_inserted"], 1);
+    assert_eq!(import(&mut partial, A)?["codes_inserted"], 3);
     Ok(())
 }
 
@@ -134,11 +154,13 @@ fn dropping_the_extension_leaves_everything_and_creating_it_again_goes_on() -> R
         "INSERT INTO merchant_members VALUES ('{B}', '{member}'); SELECT once.grant_import_access('codes', '{member}');"
     ))?;
     let rows = "SELECT (SELECT count(*) FROM codes) || ' ' || (SELECT count(*) FROM codes_check_temp) || ' ' || \
-                (SELECT count(*) FROM once.import_jobs) || ' ' || (SELECT count(*) FROM once.staging_checks)";
+                (SELECT count(*) FROM once.import_jobs) || ' ' || (SELECT count(*) FROM once.staging_checks) || ' ' || \
+                (SELECT string_agg(f::text, ' ') FROM once.staged_files f)";
     let before = text(&mut client, rows)?;
 
     client.batch_execute("DROP EXTENSION pg_once")?;
     assert_eq!(text(&mut client, rows)?, before);
+    assert_eq!(texts(&mut client, REJECTS)?, [r"last.csv|5|A\n|r"]);
     assert_eq!(text(&mut client, "SELECT count(*)::text FROM codes_import_jobs")?, "3");
     let refusal = refused(&mut client, "DELETE FROM once.import_jobs RETURNING 1", &[])?;
     assert_eq!(refusal.code().code(), "55000", "{refusal:?}");
@@ -157,7 +179,7 @@ fn dropping_the_extension_leaves_everything_and_creating_it_again_goes_on() -> R
         r#"SELECT once.create_target('gifts', '"Shop"."Gift Cards"', '{"key": ["No"], "scope": "Shop", "job_column": "Job"}')"#,
     )?;
     assert_eq!(call(&mut client, "insert_clean('gifts', '7')", &[])?["codes_inserted"], 2);
-    stage(&mut of_b, B, &["B3"])?;
+    assert_eq!(load(&mut of_b, &File::new("b.csv", [(B, "B3")]))?, 1);
     imported(&import(&mut of_b, B)?)?;
     Ok(())
 }

@@ -155,6 +155,14 @@ fn hostile_names_are_only_names() -> Result<()> {
             format!("{}.{} ({}, {}, {})", quoted(&schema), quoted(&staging), column("1"), column("2"), column("3"));
         let row = |key| vec![Some(name.as_str()), Some(key), Some(name.as_str())];
         copy(&mut client, &into, &[row("a"), row(name), row("a")])?;
+        let rejects = json!([{"line": 1, "column": name, "value": name, "reason": name, "sqlstate": name}]);
+        let end = "SELECT once.end_file($1, repeat('0', 64), $1, jsonb_build_object($1::text, 3), $2)";
+        assert_eq!(client.query_one(end, &[name, &rejects])?.try_get::<_, i64>(0)?, 3, "{name}");
+        let begin = "SELECT scope = $1 AND name = $1 AND rows = 3 FROM once.begin_file($1, repeat('0', 64), $1)";
+        assert!(client.query_one(begin, &[name])?.try_get::<_, bool>(0)?, "{name}");
+        let kept = "SELECT bool_and(t = $1) FROM once.import_rejects, unnest(ARRAY[target, file, column_name, value, reason, sqlstate]) t
+                    WHERE target = $1";
+        assert!(client.query_one(kept, &[name])?.try_get::<_, bool>(0)?, "{name}");
 
         let marked = call(&mut client, "mark_duplicates($1, $1)", &[name]).with_context(|| name.clone())?;
         assert_eq!(marked["clean_count"], 2, "{name}");
@@ -170,7 +178,9 @@ fn hostile_names_are_only_names() -> Result<()> {
         assert_eq!(found.iter().map(|row| row.get(0)).collect::<Vec<&str>>(), keys);
         assert_eq!(call(&mut client, "verify_import_job($1)", &[&job])?["verified"], true, "{name}");
         assert_eq!(call(&mut client, "rollback_import_job($1)", &[&job])?["codes_deleted"], 2, "{name}");
+        assert_eq!(call(&mut client, "staging_status($1, $1)", &[name])?["files"][0]["name"], json!(name));
         assert_eq!(call(&mut client, "clear_staging($1, $1)", &[name])?["rows_deleted"], 3, "{name}");
+        assert_eq!(call(&mut client, "staging_status($1, $1)", &[name])?["files"], json!([]), "{name}");
 
         // And an importer's grants reach a role of that name, on tables of these.
         let role = format!("{}{name}", db.name());

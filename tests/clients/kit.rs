@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use once_tests::Db;
+use once_tests::files::{File, load};
 use once_tests::postgres::Client;
 use once_tests::promo::{self, A, B, call, copy, imported, refused, refused_well, text, texts};
 use once_tests::{Uuid, json};
@@ -14,12 +15,13 @@ const CATALOG: &str = "
     UNION ALL SELECT concat('p ', oid, polname) FROM pg_policy
     UNION ALL SELECT concat('t ', t.xmin, t::text) FROM once.targets t
     UNION ALL SELECT concat('s ', t.xmin, t::text) FROM once.stagings t
+    UNION ALL SELECT concat('f ', t.xmin, t::text) FROM once.staged_files t
     UNION ALL SELECT concat('k ', t.xmin, t::text) FROM once.staging_checks t ORDER BY 1";
 
 #[test]
 fn installing_twice_is_installing_once() -> Result<()> {
     let (_db, mut client) = promo::install("twice")?;
-    promo::stage(&mut client, A, &["a"])?;
+    load(&mut client, &File::new("a.csv", [(A, "a")]))?;
     let job = imported(&promo::import(&mut client, A)?)?;
     let before = texts(&mut client, CATALOG)?;
     let again = call(&mut client, "install_kit('promo_codes', 'public')", &[])?;
@@ -189,7 +191,7 @@ fn every_function_refuses_null_at_the_door() -> Result<()> {
          WHERE n.nspname = 'once' AND p.prorettype <> 'trigger'::regtype ORDER BY 1",
         &[],
     )?;
-    assert!(functions.len() >= 15, "{}", functions.len());
+    assert!(functions.len() >= 18, "{}", functions.len());
     for function in functions {
         let (name, all_null): (&str, &str) = (function.try_get(0)?, function.try_get(1)?);
         assert!(!function.try_get::<_, bool>(2)?, "{name} is strict");
@@ -221,6 +223,12 @@ fn each_argument_that_must_be_there_is_named() -> Result<()> {
         ("install_kit('promo_codes', NULL)", "schema"),
         ("install_kit('promo_codes', 'public', NULL)", "prefix"),
         ("grant_import_access('codes', NULL)", "role"),
+        ("begin_file('codes', NULL)", "sha256"),
+        ("end_file('codes', repeat('0', 64), NULL, '{}')", "name"),
+        ("end_file('codes', repeat('0', 64), 'f', NULL)", "rows"),
+        ("end_file('codes', repeat('0', 64), 'f', '{}', NULL)", "rejects"),
+        ("end_file('codes', repeat('0', 64), 'f', '{}', '[]', NULL)", "again"),
+        ("staging_status('codes', NULL)", "merchant_id"),
     ] {
         let error = refused(&mut client, &format!("SELECT once.{call}"), &[])?;
         let message = error.message();
@@ -259,12 +267,14 @@ fn the_inventory_is_as_documented() -> Result<()> {
 }
 
 const INVENTORY: &str = "
+    once.begin_file(text,text,text)
     once.clear_staging(text,text)
     once.clear_temp_data(uuid,text)
     once.create_target(text,regclass,jsonb)
     once.drop_target(text)
     once.duplicate_report(text,text)
     once.duplicate_report_query(text,text,text[])
+    once.end_file(text,text,text,jsonb,jsonb,boolean)
     once.get_duplicate_report(uuid,text)
     once.grant_import_access(text,text)
     once.import_progress
@@ -274,6 +284,7 @@ const INVENTORY: &str = "
     once.mark_duplicates(text,text,bigint)
     once.mark_duplicates_in_temp(uuid,bigint,text)
     once.rollback_import_job(uuid,boolean)
+    once.staging_status(text,text)
     once.target_list
     once.targets
     once.targets_guard()

@@ -1,8 +1,11 @@
 //! Who may do what: no grants, an importer's grants, and two merchants that know nothing of each other.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use once_tests::files::{File, begin, load, names, status};
 use once_tests::postgres::Client;
-use once_tests::promo::{self, A, B, call, codes, imported, mark, produce, refused, refused_well, stage, text, texts};
+use once_tests::promo::{
+    self, A, B, call, codes, copy, imported, mark, produce, refused, refused_well, stage, text, texts,
+};
 use once_tests::{Db, Uuid, json};
 
 /// The kit, and an importer of merchant A: a role with the importer's grants that is a member of A.
@@ -23,13 +26,14 @@ fn importer(db: &Db, owner: &mut Client, merchant: Uuid) -> Result<Client> {
 #[test]
 fn a_role_without_grants_is_told_what_it_lacks_and_changes_nothing() -> Result<()> {
     let (db, mut owner) = promo::install("stranger")?;
-    stage(&mut owner, A, &["a", "a"])?;
+    load(&mut owner, &File::new("a.csv", [(A, "a"), (A, "a")]))?;
     let job = imported(&promo::import(&mut owner, A)?)?;
     let role = db.create_role("stranger")?;
     owner.batch_execute(&format!("GRANT USAGE ON SCHEMA once TO \"{role}\""))?;
     let state = "SELECT string_agg(row, ';') FROM (
                    SELECT concat(ctid, xmin, t::text) AS row FROM codes t UNION ALL SELECT concat(ctid, xmin, t::text) FROM codes_check_temp t
                    UNION ALL SELECT concat(ctid, xmin, t::text) FROM once.import_jobs t
+                   UNION ALL SELECT concat(ctid, xmin, t::text) FROM once.staged_files t
                    UNION ALL SELECT concat(ctid, xmin, t::text) FROM once.targets t) all_rows";
     let before = text(&mut owner, state)?;
     let mut session = db.client_as(&role)?;
@@ -39,12 +43,20 @@ fn a_role_without_grants_is_told_what_it_lacks_and_changes_nothing() -> Result<(
         "insert_clean_codes_to_production($1)",
         "get_duplicate_report($1)",
         "clear_temp_data($1)",
+        "begin_file('codes', repeat('0', 64), $1::uuid::text)",
+        "end_file('codes', repeat('0', 64), 'f', jsonb_build_object($1::uuid::text, 1))",
+        "staging_status('codes', $1::uuid::text)",
     ] {
         let code = refused_well(&mut session, &format!("SELECT once.{function}"), &[&A])?;
         assert_eq!(code, "42501", "{function}");
     }
     let install = "SELECT once.install_kit('promo_codes', 'public')";
     assert_eq!(refused_well(&mut session, install, &[])?, "42501");
+    // Nor is there a way around the functions.
+    let forge = "INSERT INTO once.staged_files (staging_schema, staging_name, scope, sha256, name, rows)
+                 VALUES ('public', 'codes_check_temp', $1::uuid::text, repeat('1', 64), 'f', 1)";
+    assert_eq!(refused(&mut session, forge, &[&A])?.code().code(), "42501");
+    assert_eq!(texts(&mut session, "SELECT name FROM once.staged_files")?, [""; 0]);
     // The hint is the statement that helps.
     let error = refused(&mut session, "SELECT once.mark_duplicates_in_temp($1)", &[&A])?;
     let statement = promo::advised(&error)?;
@@ -87,7 +99,14 @@ fn a_role_that_holds_nothing_can_grant_nothing() -> Result<()> {
 fn an_importer_can_do_the_whole_journey_and_no_more() -> Result<()> {
     let (_db, mut owner, mut session) = with_importer("journey")?;
     produce(&mut owner, A, &["old"])?;
-    stage(&mut session, A, &["a", "b", "a", "old"])?;
+    let file = File::new("a.csv", ["a", "b", "a", "old"].map(|code| (A, code)));
+    assert_eq!((load(&mut session, &file)?, load(&mut session, &file)?), (4, 0));
+    let rejected = "SELECT once.end_file('codes', $1, 'a.csv', '{}', '[{\"line\": 5, \"reason\": \"r\"}]')";
+    for _ in 0..2 {
+        session.execute(rejected, &[&file.sha256(&mut owner)?])?;
+    }
+    assert_eq!(texts(&mut session, "SELECT file FROM once.import_rejects")?, ["a.csv"]);
+    assert_eq!(names(&mut session, A)?, ["a.csv"]);
     let marked = mark(&mut session, A)?;
     assert_eq!([&marked["internal_duplicates"], &marked["database_duplicates"]], [&json!(1), &json!(1)]);
     assert_eq!(call(&mut session, "validate_clean_codes_for_insert($1)", &[&A])?["valid"], true);
@@ -103,6 +122,10 @@ fn an_importer_can_do_the_whole_journey_and_no_more() -> Result<()> {
         "TRUNCATE codes_check_temp",
         "DELETE FROM once.import_jobs",
         "TRUNCATE once.import_jobs",
+        "TRUNCATE once.staged_files",
+        "TRUNCATE once.import_rejects",
+        "UPDATE once.import_rejects SET reason = 'none'",
+        "UPDATE once.staged_files SET sha256 = repeat('0', 64)",
         "UPDATE once.targets SET spec = '{}'",
         "INSERT INTO merchant_members SELECT merchant_id, 'public' FROM merchant_members",
         "UPDATE merchant_members SET merchant_id = gen_random_uuid()",
@@ -114,6 +137,7 @@ fn an_importer_can_do_the_whole_journey_and_no_more() -> Result<()> {
     assert_eq!(call(&mut session, "rollback_import_job($1)", &[&job])?["codes_deleted"], 2);
     assert_eq!(call(&mut session, "clear_temp_data($1)", &[&A])?["rows_deleted"], 4);
     assert_eq!(codes(&mut owner, A)?, ["old"]);
+    assert_eq!(load(&mut session, &file)?, 4);
     Ok(())
 }
 
@@ -247,12 +271,81 @@ fn a_member_who_may_not_delete_closes_no_job() -> Result<()> {
     assert_eq!(call(&mut member, "verify_import_job($1)", &[&job])?["verified"], true);
     let close = "UPDATE once.import_jobs SET status = 'rolled_back', rows_kept = 0, rolled_back_at = now()";
     assert_eq!(member.execute(close, &[])?, 0);
-    for table in ["import_jobs", "staging_checks", "stagings"] {
+    for table in ["import_jobs", "staging_checks", "stagings", "staged_files", "import_rejects"] {
         let lock = format!("LOCK TABLE once.{table} IN ACCESS EXCLUSIVE MODE");
         let error = member.transaction()?.batch_execute(&lock);
         assert_eq!(error.err().as_ref().and_then(once_tests::sqlstate), Some("42501"), "{table}");
     }
     assert_eq!(call(&mut importer, "rollback_import_job($1)", &[&job])?["codes_deleted"], json!(1));
+    Ok(())
+}
+
+/// A rejected row may be anybody's: who brought it and the owner of the table see it, and nobody else.
+#[test]
+fn rejects_are_for_who_brought_them_and_for_the_owner() -> Result<()> {
+    let (db, mut superuser) = promo::install("rejects")?;
+    let [owner, importer, colleague] = ["owner", "importer", "colleague"].map(|role| db.create_role(role));
+    let (owner, importer, colleague) = (owner?, importer?, colleague?);
+    superuser.batch_execute(&format!(
+        "GRANT USAGE ON SCHEMA once TO \"{owner}\" WITH GRANT OPTION; CREATE SCHEMA own AUTHORIZATION \"{owner}\""
+    ))?;
+    let mut of_owner = db.client_as(&owner)?;
+    of_owner.batch_execute(&format!(
+        r#"CREATE TABLE own.cards (org integer, k text, import_job_id uuid, UNIQUE (org, k));
+           SELECT once.create_target('cards', 'own.cards', '{{"key": ["k"], "scope": "org"}}');
+           SELECT once.grant_import_access('cards', r) FROM unnest(ARRAY['{importer}', '{colleague}']) r"#
+    ))?;
+    let mut of_importer = db.client_as(&importer)?;
+    copy(&mut of_importer, "own.cards_staging (org, k)", &[vec![Some("7"), Some("a")]])?;
+    let end = r#"SELECT once.end_file('cards', repeat('0', 64), 'f', '{"7": 1}', '[{"line": 2, "value": "secret", "reason": "r"}]')"#;
+    of_importer.execute(end, &[])?;
+    let mut of_colleague = db.client_as(&colleague)?;
+    let seen = "SELECT value FROM once.import_rejects";
+    assert_eq!(texts(&mut of_importer, seen)?, ["secret"]);
+    assert_eq!(texts(&mut of_owner, seen)?, ["secret"]);
+    assert_eq!(texts(&mut of_colleague, seen)?, [""; 0]);
+    // The staging table is the importers' together, and so is the list of what is in it.
+    let listed = "SELECT name FROM once.begin_file('cards', repeat('0', 64))";
+    assert_eq!(texts(&mut of_colleague, listed)?, ["f"]);
+    Ok(())
+}
+
+/// Who may look and not touch is told what is there, or that he may not look.
+#[test]
+fn who_only_reads_is_told_no_untruth() -> Result<()> {
+    let (db, mut owner) = promo::install("reader")?;
+    load(&mut owner, &File::new("a.csv", [(A, "a"), (A, "b")]))?;
+    mark(&mut owner, A)?;
+    let role = db.create_role("reader")?;
+    owner.batch_execute(&format!(
+        "GRANT USAGE ON SCHEMA once TO \"{role}\"; GRANT SELECT ON codes, codes_check_temp TO \"{role}\""
+    ))?;
+    let mut reader = db.client_as(&role)?;
+    let told = status(&mut reader, A);
+    let report = "SELECT status FROM once.get_duplicate_report($1)";
+    let rows = reader.query(report, &[&A]).map(|rows| rows.len());
+    match told {
+        Ok(told) => assert_eq!((told, rows?), (status(&mut owner, A)?, 2)),
+        Err(error) => {
+            let refused = error.downcast_ref().and_then(once_tests::sqlstate).map(str::to_owned);
+            ensure!(refused.as_deref() == Some("42501"), "{error:#}");
+        }
+    }
+    Ok(())
+}
+
+/// A staging table may have policies, if it is filled by INSERT: rows that are hidden are not gone.
+#[test]
+fn rows_that_a_policy_hides_are_not_taken_for_none() -> Result<()> {
+    let (_db, mut owner, mut session) = with_importer("hidden")?;
+    let file = File::new("b.csv", [(B, "b")]);
+    load(&mut owner, &file)?;
+    owner.batch_execute(
+        "ALTER TABLE codes_check_temp ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON codes_check_temp
+         USING (merchant_id IN (SELECT merchant_id FROM merchant_members))",
+    )?;
+    begin(&mut session, &file)?;
+    assert_eq!(begin(&mut owner, &file)?, [(B, 1)].into());
     Ok(())
 }
 

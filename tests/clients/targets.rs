@@ -148,6 +148,34 @@ fn registering_twice_changes_nothing_and_otherwise_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// What files call a column is part of the spec: shown to whoever reads files, and kept with the job.
+#[test]
+fn a_target_says_what_files_call_its_columns() -> Result<()> {
+    let (_db, mut client) = gift_cards("aliases")?;
+    let shown = "SELECT aliases::text FROM once.target_list";
+    assert_eq!(text(&mut client, shown)?, "{}");
+    client.batch_execute("SELECT once.drop_target('cards')")?;
+    let aliases = r#"{"Laden \"A\"": "Shop", "card number": "Card No", "card_no": "Card No", "VALUE": "Value"}"#;
+    let spec = SPEC.replacen('{', &format!(r#"{{"aliases": {aliases}, "#), 1);
+    assert_eq!(call(&mut client, CREATE, &[&spec])?["created"], true);
+    let same = "SELECT (aliases = $1::text::jsonb) FROM once.target_list";
+    assert!(client.query_one(same, &[&aliases])?.try_get::<_, bool>(0)?, "{}", text(&mut client, shown)?);
+    assert_eq!(call(&mut client, CREATE, &[&spec])?["created"], false);
+    // Other names, another spec.
+    let other = spec.replace("card_no", "cardno");
+    for other in [other.as_str(), SPEC] {
+        assert_eq!(refused_well(&mut client, &format!("SELECT once.{CREATE}"), &[&other])?, "42710", "{other}");
+    }
+
+    let staging = r#"shop."Gift Cards_staging" ("Shop", "Series", "Card No", "Value", note)"#;
+    copy(&mut client, staging, &[["7", "A", "1", "1", "n"].map(Some).to_vec()])?;
+    call(&mut client, "mark_duplicates('cards', '7')", &[])?;
+    let job = imported(&call(&mut client, "insert_clean('cards', '7')", &[])?)?;
+    client.batch_execute("SELECT once.drop_target('cards')")?;
+    assert_eq!(call(&mut client, "rollback_import_job($1)", &[&job])?["codes_deleted"], 1);
+    Ok(())
+}
+
 #[test]
 fn a_job_outlives_its_target() -> Result<()> {
     let (_db, mut client) = gift_cards("dropped")?;

@@ -1,13 +1,14 @@
 //! Running `once` against a test's database.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use xtask::server::{Cluster, user};
 
-use crate::{Db, Value, variable};
+use crate::{Db, Value, unique, variable};
 
 /// What a run of `once` printed, and how it ended.
 #[derive(Debug)]
@@ -58,13 +59,84 @@ pub fn run(command: &mut Command) -> Result<Ran> {
     })
 }
 
+/// `once` at work.
+pub struct Running(Child);
+
+/// Starts `once`, which is killed where the test ends before it does.
+pub fn start(db: &Db, arguments: &[&str]) -> Result<Running> {
+    start_command(&mut command(db, arguments)?)
+}
+
+pub fn start_command(command: &mut Command) -> Result<Running> {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    Ok(Running(child.with_context(|| format!("{command:?}"))?))
+}
+
+impl Running {
+    /// Sends a signal, as `INT`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("sh").args(["-c", r#"kill -s "$0" "$1""#, name, &self.0.id().to_string()]).status()?;
+        ensure!(sent.success(), "could not send {name}");
+        Ok(())
+    }
+
+    /// Waits for its end. (What it prints has to fit into pipes.)
+    pub fn wait(mut self) -> Result<Ran> {
+        let exit = self.0.wait()?.code().unwrap_or(-1);
+        let (mut out, mut err) = (String::new(), String::new());
+        self.0.stdout.take().context("stdout")?.read_to_string(&mut out)?;
+        self.0.stderr.take().context("stderr")?.read_to_string(&mut err)?;
+        Ok(Ran { exit, out, err })
+    }
+
+    /// The most memory that it had at once, in kB, so far.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    pub fn is_over(&mut self) -> Result<bool> {
+        Ok(self.0.try_wait()?.is_some())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `once` as a user who is not root and so may not read everything, about to connect as the superuser: a copy of it
+/// in the folder, which that user can enter.
+pub fn unprivileged(db: &Db, folder: &Folder, arguments: &[&str]) -> Result<Command> {
+    let copy = folder.path().join("once");
+    if !copy.exists() {
+        fs::copy(variable("ONCE_TEST_CLI")?, &copy)?;
+    }
+    let mut command = user::server_command(copy)?;
+    command
+        .args(arguments)
+        .env("PGHOST", db.cluster().socket_dir())
+        .env("PGUSER", Cluster::USER)
+        .env("PGDATABASE", db.name())
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+/// The path of pgbouncer.
+pub fn pgbouncer() -> Result<PathBuf> {
+    Ok(variable("ONCE_TEST_PGBOUNCER")?.into())
+}
+
 /// A folder for a test's files, removed at the end.
 pub struct Folder(PathBuf);
 
 impl Folder {
     /// A new folder; the label makes its name readable.
     pub fn new(label: &str) -> Result<Self> {
-        let path = PathBuf::from(variable("ONCE_TEST_STATE")?).join(format!("files_{}", crate::unique(label)));
+        let path = PathBuf::from(variable("ONCE_TEST_STATE")?).join(format!("files_{}", unique(label)));
         fs::create_dir_all(&path)?;
         Ok(Self(path))
     }

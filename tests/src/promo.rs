@@ -26,7 +26,7 @@ pub fn install(label: &str) -> Result<(Db, Client)> {
 }
 
 /// Copies rows into `into` (a table, or a table with its columns) as psql's `\copy` does.
-pub fn copy<F: AsRef<str>>(client: &mut Client, into: &str, rows: &[Vec<Option<F>>]) -> Result<u64> {
+pub fn copy<F: AsRef<str>>(client: &mut impl GenericClient, into: &str, rows: &[Vec<Option<F>>]) -> Result<u64> {
     let mut text = String::new();
     for row in rows {
         let fields: Vec<String> = row.iter().map(|field| escape(field.as_ref().map(AsRef::as_ref))).collect();

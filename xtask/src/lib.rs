@@ -1,7 +1,9 @@
-//! The developer's one entry: `cargo xtask demo`, `cargo xtask test`, `cargo xtask stop`.
+//! The developer's one entry: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask stop`.
 //!
 //! The client tests use [`server`] as a library, for clusters of their own that they may crash.
 
+pub mod bench;
+pub mod cli;
 pub mod demo;
 pub mod extension;
 pub mod run;

@@ -1,10 +1,11 @@
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, value_parser};
-use xtask::{demo, test};
+use xtask::{bench, demo, test};
 
-/// Set up, show and test pg_once
+/// Set up, show, test and measure pg_once
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -38,6 +39,12 @@ enum Command {
         #[arg(last = true)]
         client_args: Vec<String>,
     },
+    /// Measure pg_once beside what else one could do, in a private cluster; --help tells the options
+    #[command(disable_help_flag = true)]
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<OsString>,
+    },
     /// Stop the demo's cluster and remove it
     Stop,
 }
@@ -48,6 +55,7 @@ fn main() -> ExitCode {
         Command::Test { pg, only, keep, client_args } => {
             return test::run(&test::Options { pg, only, keep, client_args });
         }
+        Command::Bench { arguments } => bench::run(&arguments),
         Command::Stop => demo::stop(),
     };
     report(outcome)

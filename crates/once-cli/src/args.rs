@@ -7,10 +7,16 @@ use clap_complete::Shell;
 use uuid::Uuid;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 fine, 1 problems were found (in files, in rows, in an import), 2 the command line is wrong,
-3 the database can't be reached or refuses, 4 you were asked and did not confirm, 130 interrupted.
+Exit codes:
+  0    all went well
+  1    problems were found: in files, in rows, in an import
+  2    the command line can't be followed
+  3    the database can't be reached, or refuses
+  4    you were asked, and did not confirm
+  130  interrupted
 
-The connection is psql's: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, PGSERVICE, PGSSLMODE, ~/.pgpass.";
+The connection is psql's: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
+PGSERVICE, PGSSLMODE, ~/.pgpass and so on, or --dsn without a password.";
 
 /// Imports folders of CSV files into Postgres, each row once
 #[derive(Debug, Parser)]
@@ -39,7 +45,7 @@ pub struct Global {
     /// The target to import into; needed where several are registered
     #[arg(long, global = true, env = "ONCE_TARGET", value_name = "NAME", help_heading = "Global options")]
     pub target: Option<String>,
-    /// The longest a statement may run, as 90s or 30min; 0 is no limit
+    /// The longest a statement may run, as 500ms, 90s or 30min; 0 is no limit
     #[arg(long, global = true, default_value = "0", value_parser = timeout, value_name = "TIME", help_heading = "Global options")]
     pub timeout: String,
     /// Answer in JSON, for programs

@@ -41,6 +41,17 @@ fn each_mistake_in_a_spec_names_its_field() -> Result<()> {
         (r#"{"key": ["k"], "scope": "org", "job_column": "job", "columns": ["job"]}"#, "columns"),
         (r#"{"key": ["k"], "scope": "org", "job_column": "job", "protect": "taken", "columns": ["taken"]}"#, "columns"),
         (r#"{"key": ["k"], "scope": "org", "job_column": "job", "required": {"v": 1}}"#, "required"),
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "aliases": ["v"]}"#, "aliases"),
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "aliases": null}"#, "aliases"),
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "aliases": {"a": ["v"]}}"#, "aliases"),
+        // For what is not copied, or is no column at all; and by the name of a column that files have too.
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "columns": ["v"], "aliases": {"a": "w"}}"#, "aliases"),
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "aliases": {"a": "nope"}}"#, "aliases"),
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "aliases": {"a": "row_number"}}"#, "aliases"),
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "aliases": {"a": "job"}}"#, "aliases"),
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "aliases": {"a": "v", "w": "v"}}"#, "aliases"),
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "aliases": {"org": "k"}}"#, "aliases"),
+        (r#"{"key": ["k"], "scope": "org", "job_column": "job", "aliases": {"k": "k"}}"#, "aliases"),
     ] {
         let error = refusal_of(&mut client, spec)?;
         assert_eq!(error.code().code(), "22023", "{spec}: {error:?}");
