@@ -12,6 +12,7 @@ pub enum OnceError {
     NullArgument { name: String },
     BadChunkSize { given: i64 },
     BadHash { given: String },
+    BadCount { scope: String, given: String },
     UnknownTarget { name: String },
     UnknownKit { name: String, known: String },
     UnknownRole { name: String },
@@ -87,6 +88,12 @@ impl OnceError {
                 "a file is named by the SHA-256 of its content",
                 format!("\"{given}\" is none."),
                 "Give 64 lower-case hex digits, as encode(sha256(content), 'hex') does.",
+            ),
+            Self::BadCount { scope, given } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "the rows of a file are counted by scope",
+                format!("The count of scope \"{scope}\" is {given}."),
+                "Give {\"<scope>\": rows}, whole numbers from 0; the one key is empty where the target has no scope.",
             ),
             Self::BadChunkSize { given } => parts(
                 ERRCODE_INVALID_PARAMETER_VALUE,

@@ -152,15 +152,24 @@ CREATE POLICY "who_stages" ON "@schema@"."stagings" USING (
   EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = staging_schema AND c.relname = staging_name AND pg_catalog.has_table_privilege(c.oid, 'UPDATE, DELETE')));
 
+-- Who may read a staging table may read what is known of it, or the functions would tell him untruths.
+CREATE POLICY "who_reads" ON "@schema@"."staging_checks" FOR SELECT USING (
+  EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = staging_schema AND c.relname = staging_name AND pg_catalog.has_table_privilege(c.oid, 'SELECT')));
+CREATE POLICY "who_reads" ON "@schema@"."stagings" FOR SELECT USING (
+  EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = staging_schema AND c.relname = staging_name AND pg_catalog.has_table_privilege(c.oid, 'SELECT')));
+
 -- Which files are staged, so that none is staged twice: by the SHA-256 of their content, for each scope of which they
--- hold rows. Entries come and go with the rows; those beside a scope that has no staged rows are void.
+-- hold rows. Entries come and go with the rows; those beside a scope that has no staged rows are void. One that is gone
+-- has 0 rows: to delete it, everybody would need a right that is also one to lock the table.
 CREATE TABLE "@schema@"."staged_files" (
   staging_schema text NOT NULL,
   staging_name   text NOT NULL,
   scope          text NOT NULL,
   sha256         text NOT NULL CHECK (sha256 ~ '^[0-9a-f]{64}$'),
   name           text NOT NULL,
-  rows           bigint NOT NULL CHECK (rows > 0),
+  rows           bigint NOT NULL CHECK (rows >= 0),
   staged_by      text NOT NULL DEFAULT current_user,
   staged_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   PRIMARY KEY (staging_schema, staging_name, scope, sha256)
@@ -169,8 +178,11 @@ ALTER TABLE "@schema@"."staged_files" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY "who_stages" ON "@schema@"."staged_files" USING (
   EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = staging_schema AND c.relname = staging_name AND pg_catalog.has_table_privilege(c.oid, 'UPDATE, DELETE')));
+CREATE POLICY "who_reads" ON "@schema@"."staged_files" FOR SELECT USING (
+  EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = staging_schema AND c.relname = staging_name AND pg_catalog.has_table_privilege(c.oid, 'SELECT')));
 
--- Rows of files that could not be staged, with the reason. Staging a file again writes its rejects anew.
+-- Rows of files that could not be staged, with the reason. Staging a file again resolves those that it has no more.
 CREATE TABLE "@schema@"."import_rejects" (
   id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   target          text NOT NULL,
@@ -183,13 +195,14 @@ CREATE TABLE "@schema@"."import_rejects" (
   sha256          text NOT NULL,
   rejected_by     text NOT NULL DEFAULT current_user,
   rejected_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+  resolved_at     timestamptz,
   relation_schema text NOT NULL,
   relation_name   text NOT NULL
 );
 CREATE INDEX "import_rejects_by_file" ON "@schema@"."import_rejects" (target, sha256);
 -- A rejected row may be anybody's, so it is shown to whoever brought it and to the owner of the target only.
 ALTER TABLE "@schema@"."import_rejects" ENABLE ROW LEVEL SECURITY;
-CREATE POLICY "see_and_replace_own" ON "@schema@"."import_rejects" USING (
+CREATE POLICY "see_and_resolve_own" ON "@schema@"."import_rejects" USING (
   rejected_by IN (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')))
   WITH CHECK (
   rejected_by = current_user
@@ -201,14 +214,15 @@ CREATE POLICY "see_as_owner" ON "@schema@"."import_rejects" FOR SELECT USING (
 
 -- Any owner of a table may register it and import into it, so these are open to all who may use the schema; which
 -- rows they see and write is decided by the policies and the guard above. UPDATE is by column, since UPDATE of a whole
--- table is the right to lock it. Nobody gets TRUNCATE, and DELETE only where entries go with the rows that they speak of.
+-- table is the right to lock it. Nobody gets DELETE or TRUNCATE.
 GRANT SELECT, INSERT ON "@schema@"."import_jobs", "@schema@"."staging_checks", "@schema@"."stagings" TO PUBLIC;
 GRANT UPDATE (status, rows_expected, rows_written, rows_kept, validation_passed, validation_errors, completed_at,
               rolled_back_at, error_code, error_message) ON "@schema@"."import_jobs" TO PUBLIC;
 GRANT UPDATE (rows, highest, fingerprint, internal_dups, existing_dups, checked_at) ON "@schema@"."staging_checks" TO PUBLIC;
 GRANT UPDATE (lost_at) ON "@schema@"."stagings" TO PUBLIC;
-GRANT SELECT, INSERT, DELETE ON "@schema@"."staged_files", "@schema@"."import_rejects" TO PUBLIC;
+GRANT SELECT, INSERT ON "@schema@"."staged_files", "@schema@"."import_rejects" TO PUBLIC;
 GRANT UPDATE (name, rows, staged_by, staged_at) ON "@schema@"."staged_files" TO PUBLIC;
+GRANT UPDATE (resolved_at) ON "@schema@"."import_rejects" TO PUBLIC;
 
 COMMENT ON TABLE "@schema@"."import_jobs" IS
   'The audit trail of pg_once: one row per import, never deleted. Written by pg_once''s functions; a trigger refuses what the states of a job forbid.';
@@ -223,6 +237,6 @@ COMMENT ON TABLE "@schema@"."staging_checks" IS
 COMMENT ON TABLE "@schema@"."stagings" IS
   'The staging tables of targets, and when a crash was last seen to have emptied each.';
 COMMENT ON TABLE "@schema@"."staged_files" IS
-  'The files whose rows are staged, per staging table and scope: SHA-256 of the content, name, rows. Written by end_file, emptied by clear_staging.';
+  'The files whose rows are staged, per staging table and scope: SHA-256 of the content, name, rows; 0 rows where it is staged no more. Written by end_file, emptied by clear_staging.';
 COMMENT ON TABLE "@schema@"."import_rejects" IS
-  'Rows of files that could not be staged: file, line (of the file, from 1), column, value and reason. Written by end_file.';
+  'Rows of files that could not be staged: file, line (of the file, from 1), column, value and reason; resolved_at where the file was staged again without it. Written by end_file.';

@@ -1,7 +1,7 @@
 //! Clearing the staged rows of a scope.
 
-use super::{open, staging};
-use crate::spi;
+use super::{open_to_read, staging};
+use crate::{jobs, spi};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -18,8 +18,10 @@ use serde_json::json;
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 fn clear_staging(target: Option<String>, scope: Option<String>) -> Result<JsonB, ErrorReport> {
-    let (target, scope) = open(target, scope, &["SELECT", "DELETE"], &[])?;
+    let (target, scope) = open_to_read(target, scope, &["SELECT", "DELETE"], &[])?;
+    // In this order: who stages a file and marks it in one transaction has the list first, too.
     staging::lock_files(&target, &[&scope], true)?;
+    jobs::lock(&target, &scope)?;
     let deleted = spi::write(&target.bulk.clear(), &[scope.arg()])?;
     staging::cleared(&target, &scope)?;
     let remaining = staging::now(&target, &scope)?.0.rows;

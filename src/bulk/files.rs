@@ -15,11 +15,12 @@ use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Says in which scopes a file is staged already, and keeps others from staging it until this transaction ends.
 ///
-/// `sha256`: of the file's content, 64 lower-case hex digits. `scope`: the scope that it is for, NULL where its rows
-/// say so themselves. Gives a row a scope (empty where the target has none), none where the file is new.
+/// `sha256`: of the file's content, 64 lower-case hex digits. `scope`: the one that all its rows are of, NULL where
+/// they say so themselves. Gives a row a scope (empty where the target has none), none where the file is new.
 ///
 /// # Errors
 /// `22004`, `22023`, `42704` for arguments; `42501` without the right to stage; `55000` where a crash has emptied the
@@ -48,17 +49,20 @@ fn begin_file(
     let lock = "SELECT pg_advisory_xact_lock($1::int, hashtext($2))";
     spi::fresh(lock, &[target.staging_oid.into(), sha256.as_str().into()], |_| Ok(()))?;
 
-    let scopes = scopes_of(&target, &sha256)?;
-    staging::require_whole(&target, &scopes.iter().chain(&given).collect::<Vec<_>>())?;
-    for scope in &scopes {
-        forget_void(&target, scope)?;
-    }
+    let scopes = match given {
+        Some(given) => vec![given],
+        None => scopes_of(&target, &sha256)?,
+    };
+    staging::require_whole(&target, &scopes.iter().collect::<Vec<_>>())?;
+    forget_void(&target)?;
     let [schema, name] = staging::named(&target.bulk.staging);
+    let texts: Vec<String> = scopes.into_iter().map(|scope| scope.text).collect();
     let entries = format!(
-        "SELECT scope, name, rows, staged_at FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND sha256 = $3 ORDER BY scope",
+        "SELECT scope, name, rows, staged_at FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND sha256 = $3 \
+         AND scope = ANY ($4) AND rows > 0 ORDER BY scope",
         spi::own("staged_files")?
     );
-    let entries = spi::fresh(&entries, &[schema, name, sha256.into()], |row| {
+    let entries = spi::fresh(&entries, &[schema, name, sha256.into(), texts.into()], |row| {
         Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
     })?;
     Ok(TableIterator::new(entries))
@@ -88,7 +92,8 @@ fn end_file(
     let name = name.ok_or_else(|| null("name"))?;
     let rows = rows.ok_or_else(|| null("rows"))?;
     let rejects = rejects.ok_or_else(|| null("rejects"))?;
-    let there = if again.unwrap_or(false) { Vec::new() } else { scopes_of(&target, &sha256)? };
+    let again = again.ok_or_else(|| null("again"))?;
+    let there = if again { Vec::new() } else { scopes_of(&target, &sha256)? };
     write_rejects(&target, &sha256, &name, rejects, there.is_empty())?;
     let mut counted = counted(&target, rows)?;
     counted.retain(|(scope, _)| there.iter().all(|t| t.text != scope.text));
@@ -129,8 +134,8 @@ fn recover_staging(
     let hint = crate::rights::ask_for_access(&target)?;
     crate::rights::require(&target.bulk.staging, target.staging_oid, &["SELECT", "DELETE"], &hint)?;
     let known = format!(
-        "SELECT scope, count(*) FROM {} WHERE staging_schema = $1 AND staging_name = $2 GROUP BY scope \
-         HAVING bool_and(sha256 = ANY ($3)) ORDER BY scope",
+        "SELECT scope, count(*) FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND rows > 0 GROUP BY scope \
+         HAVING bool_and(coalesce(sha256 = ANY ($3), false)) ORDER BY scope",
         spi::own("staged_files")?
     );
     let [schema, name] = staging::named(&target.bulk.staging);
@@ -147,8 +152,8 @@ fn recover_staging(
 }
 
 fn recover(target: &Target, scope: &Scope) -> Result<bool> {
-    jobs::lock(target, scope)?;
     staging::lock_files(target, &[scope], true)?;
+    jobs::lock(target, scope)?;
     let any = format!("SELECT EXISTS ({})", target.bulk.any_staged());
     if spi::fresh_one(&any, &[scope.arg()], |row| row.need::<bool>(1))? {
         return Ok(false);
@@ -174,7 +179,7 @@ fn staging_status(target: Option<String>, scope: Option<String>) -> std::result:
     let emptied = staging::require_whole(&target, &[&scope]).is_err();
     let files = format!(
         "SELECT coalesce(jsonb_agg(jsonb_build_object('name', name, 'sha256', sha256, 'rows', rows, 'staged_at', staged_at) \
-         ORDER BY name, sha256), '[]') FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3",
+         ORDER BY name, sha256), '[]') FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3 AND rows > 0",
         spi::own("staged_files")?
     );
     let files: JsonB = spi::fresh_one(&files, &scoped(&target, &scope), |row| row.need(1))?;
@@ -204,58 +209,90 @@ fn open(target: Option<String>, sha256: Option<String>) -> Result<(Target, Strin
 /// The scopes in which a file is listed.
 fn scopes_of(target: &Target, sha256: &str) -> Result<Vec<Scope>> {
     let listed = format!(
-        "SELECT scope FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND sha256 = $3",
+        "SELECT scope FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND sha256 = $3 AND rows > 0",
         spi::own("staged_files")?
     );
     let [schema, name] = staging::named(&target.bulk.staging);
     spi::fresh(&listed, &[schema, name, sha256.into()], |row| Ok(target.recorded_scope(row.need(1)?)))
 }
 
-/// Forgets the files of a scope that has no staged row: someone emptied it by hand. One statement and so one
-/// snapshot: a file that is staged meanwhile is seen with its rows or not at all.
-fn forget_void(target: &Target, scope: &Scope) -> Result<()> {
-    let delete = format!(
-        "DELETE FROM {} WHERE staging_schema = $2 AND staging_name = $3 AND scope = $4 AND NOT EXISTS ({})",
-        spi::own("staged_files")?,
-        target.bulk.any_staged()
+/// Forgets the files of every scope that has no staged row: someone emptied it by hand. Of every one, since the rows
+/// that are about to come, of whatever scope, would hide that.
+fn forget_void(target: &Target) -> Result<()> {
+    if spi::known_one("SELECT row_security_active($1::oid)", &[target.staging_oid.into()], |row| row.need::<bool>(1))? {
+        return Ok(()); // rows that a policy hides are not gone
+    }
+    let files = spi::own("staged_files")?;
+    // The lowest number is read off the index, whatever the planner thinks of the table.
+    let void = format!(
+        "SELECT l.scope FROM (SELECT DISTINCT f.scope FROM {files} f \
+           WHERE f.staging_schema = $1 AND f.staging_name = $2 AND f.rows > 0) l \
+         WHERE (SELECT min(s.row_number) FROM {} s WHERE {}) IS NULL",
+        target.bulk.staging,
+        target.bulk.staged_in("l.scope")
     );
-    let [schema, name, text] = scoped(target, scope);
-    spi::write(&delete, &[scope.arg(), schema, name, text]).map(drop)
+    let named = || staging::named(&target.bulk.staging);
+    let found = spi::fresh(&void, &named(), |row| Ok(target.recorded_scope(row.need(1)?)))?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    // Who clears the scope waits for us from here on. And one statement, so one snapshot: a file that was staged
+    // meanwhile is seen with its rows or not at all.
+    staging::lock_files(target, &found.iter().collect::<Vec<_>>(), false)?;
+    let forget = format!(
+        "UPDATE {files} SET rows = 0 WHERE staging_schema = $1 AND staging_name = $2 AND rows > 0 AND scope IN ({void})"
+    );
+    spi::write(&forget, &named()).map(drop)
 }
 
 /// The rows of each scope, as the scope's type writes it, in the order of the scopes.
+///
+/// # Errors
+/// `22023` for what are no counts of rows, and what the scope's type raises.
 fn counted(target: &Target, rows: Jsonb) -> Result<Vec<(Scope, i64)>> {
     let scope = match target.spec.scope {
         Some(_) => format!("CAST(e.key AS {})::text", target.bulk.scope_type),
         None => "e.key".into(),
     };
-    let sum = format!(
-        "SELECT {scope}, sum(e.value::bigint)::bigint FROM jsonb_each_text($1) e GROUP BY 1 HAVING sum(e.value::bigint) > 0 ORDER BY 1"
-    );
-    spi::read(&sum, &[rows.into()], |row| Ok((target.recorded_scope(row.need(1)?), row.need(2)?)))
+    let each = format!("SELECT {scope}, e.value, e.key FROM jsonb_each_text($1) e ORDER BY 1");
+    let given = spi::read(&each, &[rows.into()], |row| {
+        Ok((row.need::<String>(1)?, row.get::<String>(2)?, row.need::<String>(3)?))
+    })?;
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    let mut total: i64 = 0;
+    for (scope, rows, key) in given {
+        let wrong = || OnceError::BadCount { scope: key.clone(), given: rows.clone().unwrap_or_else(|| "null".into()) };
+        let number: i64 = rows.as_ref().and_then(|rows| rows.parse().ok()).filter(|n| *n >= 0).ok_or_else(wrong)?;
+        total = total.checked_add(number).ok_or_else(wrong)?;
+        if target.spec.scope.is_none() && !key.is_empty() {
+            return Err(OnceError::NoScope { target: target.name.clone(), given: key });
+        }
+        *counts.entry(scope).or_default() += number;
+    }
+    counts.retain(|_, rows| *rows > 0);
+    Ok(counts.into_iter().map(|(scope, rows)| (target.recorded_scope(scope), rows)).collect())
 }
 
 /// Writes what was rejected of a file: `anew`, or beside what was when other scopes' rows were staged.
 fn write_rejects(target: &Target, sha256: &str, file: &str, rejects: Jsonb, anew: bool) -> Result<()> {
     let table = spi::own("import_rejects")?;
+    let new = "jsonb_to_recordset($3) AS r(line bigint, \"column\" text, value text, reason text, sqlstate text)";
+    let args = || [target.name.as_str().into(), sha256.into(), rejects.into()];
     if anew {
-        let delete = format!("DELETE FROM {table} WHERE target = $1 AND sha256 = $2");
-        spi::write(&delete, &[target.name.as_str().into(), sha256.into()])?;
+        let resolve = format!(
+            "UPDATE {table} SET resolved_at = clock_timestamp() WHERE target = $1 AND sha256 = $2 AND resolved_at IS NULL \
+             AND (line, reason) NOT IN (SELECT r.line, r.reason FROM {new})"
+        );
+        spi::write(&resolve, &args())?;
     }
     let insert = format!(
         "INSERT INTO {table} (target, relation_schema, relation_name, sha256, file, line, column_name, value, reason, sqlstate) \
-         SELECT $1, $2, $3, $4, $5, r.line, r.\"column\", r.value, r.reason, r.sqlstate \
-         FROM jsonb_to_recordset($6) AS r(line bigint, \"column\" text, value text, reason text, sqlstate text) \
-         WHERE NOT EXISTS (SELECT FROM {table} k WHERE k.target = $1 AND k.sha256 = $4 AND k.line = r.line)"
+         SELECT $1, $4, $5, $2, $6, r.line, r.\"column\", r.value, r.reason, r.sqlstate FROM {new} \
+         WHERE NOT EXISTS (SELECT FROM {table} k WHERE k.target = $1 AND k.sha256 = $2 AND k.line = r.line \
+                           AND k.reason = r.reason AND k.resolved_at IS NULL)"
     );
     let relation = &target.bulk.relation;
-    let args = [
-        target.name.as_str().into(),
-        relation.schema.as_str().into(),
-        relation.name.as_str().into(),
-        sha256.into(),
-        file.into(),
-        rejects.into(),
-    ];
+    let [name, sha256, rejects] = args();
+    let args = [name, sha256, rejects, relation.schema.as_str().into(), relation.name.as_str().into(), file.into()];
     spi::write(&insert, &args).map(drop)
 }

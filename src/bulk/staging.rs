@@ -70,8 +70,20 @@ fn plant_witness(staging: &Relation) -> Result<bool> {
     Ok(spi::write(&insert, &named(staging))? == 1)
 }
 
-/// Begins anew with a staging table that is no target's any more, or is about to be created: nothing of it
-/// is marked, and nothing is lost.
+/// Begins anew with a staging table that is about to be created: it has no files, nothing of it is marked, and
+/// nothing is lost.
+pub fn begin_anew(staging: &Relation) -> Result<()> {
+    forget(staging)?;
+    let files = spi::own("staged_files")?;
+    if crate::targets::oid_of(&files)?.is_some() {
+        let this = "WHERE staging_schema = $1 AND staging_name = $2 AND rows > 0";
+        spi::write(&format!("UPDATE {files} SET rows = 0 {this}"), &named(staging))?;
+    }
+    Ok(())
+}
+
+/// Forgets what was marked in a staging table that is no target's any more, and what was lost of it. Its rows stay,
+/// and with them the list of its files.
 pub fn forget(staging: &Relation) -> Result<()> {
     let [checks, stagings] = [spi::own("staging_checks")?, spi::own("stagings")?];
     if crate::targets::oid_of(&stagings)?.is_none() {
@@ -83,7 +95,7 @@ pub fn forget(staging: &Relation) -> Result<()> {
     if spi::write(&format!("UPDATE {stagings} SET lost_at = NULL {this}"), &named(staging))? > 0 {
         plant_witness(staging)?;
     }
-    spi::write(&format!("DELETE FROM {} {this}", spi::own("staged_files")?), &named(staging)).map(drop)
+    Ok(())
 }
 
 /// # Errors
@@ -161,7 +173,7 @@ pub fn require_checked(target: &Target, scope: &Scope, staged: Staged) -> Result
 /// Remembers that the scope was cleared: rows that came meanwhile count as not marked.
 pub fn cleared(target: &Target, scope: &Scope) -> Result<()> {
     let files = format!(
-        "DELETE FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3",
+        "UPDATE {} SET rows = 0 WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3 AND rows > 0",
         spi::own("staged_files")?
     );
     spi::write(&files, &scoped(target, scope))?;

@@ -83,7 +83,7 @@ pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
     let staging = match catalog::find(&staging_name)? {
         Some(staging) => staging,
         None => {
-            crate::bulk::staging::forget(&staging_name)?;
+            crate::bulk::staging::begin_anew(&staging_name)?;
             create_staging(&staging_name, &table, &spec)?
         }
     };

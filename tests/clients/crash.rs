@@ -89,6 +89,12 @@ fn code_of<T>(answer: Result<T>) -> Option<String> {
     answer.err()?.downcast_ref().and_then(sqlstate).map(str::to_owned)
 }
 
+/// Which scopes may go on since these files will be staged again, and how many files each had.
+fn recovered(client: &mut Client, files: &[Option<String>]) -> Result<Vec<(Uuid, i64)>> {
+    let rows = client.query("SELECT scope::uuid, files FROM once.recover_staging('codes', $1)", &[&files])?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
 fn jobs_of(client: &mut Client, merchant: Uuid) -> Result<String> {
     text(
         client,
@@ -138,7 +144,8 @@ fn a_backend_killed_in_the_middle_of_an_insert() -> Result<()> {
     let given = "SELECT name FROM once.begin_file('codes', $1, $2::uuid::text)";
     let sha256 = both.sha256(&mut client)?;
     assert_eq!(client.query(given, &[&sha256, &A])?.len(), 0);
-    assert_eq!(load(&mut client, &File::new("a.csv", hundred("N").into_iter().map(|code| (A, code))))?, 100);
+    let of_a = File::new("a.csv", hundred("N").into_iter().map(|code| (A, code)));
+    assert_eq!(load(&mut client, &of_a)?, 100);
     let answer = import(&mut client, A)?;
     assert_eq!(answer["codes_inserted"], 100, "{answer}");
     let report = "SELECT count(*) FROM once.get_duplicate_report($1)";
@@ -151,16 +158,27 @@ fn a_backend_killed_in_the_middle_of_an_insert() -> Result<()> {
     assert_eq!(load(&mut client, &both)?, 200);
     assert_eq!(import(&mut client, B)?["codes_inserted"], 100);
 
-    // A second crash takes what was staged since.
-    stage(&mut client, A, &["late"])?;
+    // A second crash takes what was staged since: of A a.csv and both.csv, of B both.csv.
+    let both = both.sha256(&mut client)?;
+    let of_a = of_a.sha256(&mut client)?;
+    assert_eq!(recovered(&mut client, &[Some(both.clone()), Some(of_a.clone())])?, [], "nothing was lost yet");
     mark(&mut client, A)?;
     db.cluster().stop_immediate()?;
     db.cluster().start()?;
     let mut client = db.client()?;
     says_emptied(&mut client, A)?;
     says_emptied(&mut client, B)?;
-    call(&mut client, "clear_temp_data($1)", &[&A])?;
-    says_emptied(&mut client, B)?;
+    // Who stages all of a merchant's files again needs not clear; who has not all of them does.
+    assert_eq!(recovered(&mut client, &[Some(both.clone()), None])?, [(B, 1)]);
+    assert_eq!(status(&mut client, B)?["emptied"], false);
+    says_emptied(&mut client, A)?;
+    // Nor is it lost in silence what was staged since, half of something maybe.
+    stage(&mut client, A, &["since"])?;
+    assert_eq!(recovered(&mut client, &[Some(both.clone()), Some(of_a.clone())])?, []);
+    says_emptied(&mut client, A)?;
+    client.execute("DELETE FROM codes_check_temp", &[])?;
+    assert_eq!(recovered(&mut client, &[Some(of_a), Some(both)])?, [(A, 2)]);
+    assert_eq!((status(&mut client, A)?["emptied"].clone(), names(&mut client, A)?), (false.into(), vec![]));
     // Jobs need no staged rows: they are undone all the same.
     let undone = call(&mut client, "rollback_import_job($1)", &[&done])?;
     assert_eq!(undone["codes_deleted"], 100, "{undone}");

@@ -191,7 +191,7 @@ fn every_function_refuses_null_at_the_door() -> Result<()> {
          WHERE n.nspname = 'once' AND p.prorettype <> 'trigger'::regtype ORDER BY 1",
         &[],
     )?;
-    assert!(functions.len() >= 18, "{}", functions.len());
+    assert!(functions.len() >= 19, "{}", functions.len());
     for function in functions {
         let (name, all_null): (&str, &str) = (function.try_get(0)?, function.try_get(1)?);
         assert!(!function.try_get::<_, bool>(2)?, "{name} is strict");
@@ -229,6 +229,7 @@ fn each_argument_that_must_be_there_is_named() -> Result<()> {
         ("end_file('codes', repeat('0', 64), 'f', '{}', NULL)", "rejects"),
         ("end_file('codes', repeat('0', 64), 'f', '{}', '[]', NULL)", "again"),
         ("staging_status('codes', NULL)", "merchant_id"),
+        ("recover_staging('codes', NULL)", "files"),
     ] {
         let error = refused(&mut client, &format!("SELECT once.{call}"), &[])?;
         let message = error.message();
@@ -283,6 +284,7 @@ const INVENTORY: &str = "
     once.install_kit(text,text,text)
     once.mark_duplicates(text,text,bigint)
     once.mark_duplicates_in_temp(uuid,bigint,text)
+    once.recover_staging(text,text[])
     once.rollback_import_job(uuid,boolean)
     once.staging_status(text,text)
     once.target_list

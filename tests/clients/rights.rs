@@ -46,6 +46,7 @@ fn a_role_without_grants_is_told_what_it_lacks_and_changes_nothing() -> Result<(
         "begin_file('codes', repeat('0', 64), $1::uuid::text)",
         "end_file('codes', repeat('0', 64), 'f', jsonb_build_object($1::uuid::text, 1))",
         "staging_status('codes', $1::uuid::text)",
+        "recover_staging('codes', ARRAY[$1::uuid::text])",
     ] {
         let code = refused_well(&mut session, &format!("SELECT once.{function}"), &[&A])?;
         assert_eq!(code, "42501", "{function}");

@@ -80,6 +80,11 @@ impl Running {
         Ok(())
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Waits for its end. (What it prints has to fit into pipes.)
     pub fn wait(mut self) -> Result<Ran> {
         let exit = self.0.wait()?.code().unwrap_or(-1);
@@ -115,12 +120,13 @@ pub fn unprivileged(db: &Db, folder: &Folder, arguments: &[&str]) -> Result<Comm
     if !copy.exists() {
         fs::copy(variable("ONCE_TEST_CLI")?, &copy)?;
     }
-    let mut command = user::server_command(copy)?;
+    // Becoming that user clears the environment.
+    let mut command = user::server_command("env")?;
     command
+        .arg(format!("PGHOST={}", db.cluster().socket_dir().display()))
+        .args([format!("PGUSER={}", Cluster::USER), format!("PGDATABASE={}", db.name())])
+        .arg(copy)
         .args(arguments)
-        .env("PGHOST", db.cluster().socket_dir())
-        .env("PGUSER", Cluster::USER)
-        .env("PGDATABASE", db.name())
         .stdin(Stdio::null());
     Ok(command)
 }

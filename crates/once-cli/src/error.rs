@@ -105,12 +105,15 @@ impl fmt::Display for Failure {
     }
 }
 
+const LOST: &str = "The server ended the connection. Look into its log, and run the command again.";
+
 /// What to do about an error that Postgres itself gives no hint for.
 fn hint_for(sqlstate: &str) -> Option<String> {
     let hint = match sqlstate {
         "57014" => "It ran longer than --timeout allows, or somebody cancelled it. Nothing of it was done.",
         "42501" => "Let the owner of the target's table run SELECT once.grant_import_access(target, your role);",
         "53100" => "Make room on the server's disk, and run the command again: what was finished stays.",
+        "57P01" | "57P02" | "57P03" => LOST,
         _ => return None,
     };
     Some(hint.into())
@@ -127,10 +130,11 @@ impl From<postgres::Error> for Failure {
             failure.context = db.where_().map(String::from);
             return failure;
         }
-        let closed = error.is_closed();
+        let mut lost = error.is_closed();
         let mut message = error.to_string();
         let mut source = std::error::Error::source(&error);
         while let Some(cause) = source {
+            lost |= cause.is::<std::io::Error>();
             let cause_text = cause.to_string();
             if !message.contains(&cause_text) {
                 message = format!("{message}: {cause_text}");
@@ -138,10 +142,6 @@ impl From<postgres::Error> for Failure {
             source = cause.source();
         }
         let failure = Self::database(message);
-        if closed {
-            failure.hint("The server ended the connection. Look into its log, and run the command again.")
-        } else {
-            failure
-        }
+        if lost { failure.hint(LOST) } else { failure }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::types::Type;
@@ -45,7 +46,8 @@ pub fn watch() -> Result<()> {
             return;
         }
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        running.iter().for_each(cancel);
+        // On a thread of its own: it may wait for a connection, and this one hears the second Ctrl-C.
+        thread::spawn(move || running.iter().for_each(cancel));
     };
     ctrlc::set_handler(handler).map_err(|error| Failure::problem(format!("signals can't be handled: {error}")))
 }

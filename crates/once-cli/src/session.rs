@@ -88,6 +88,8 @@ impl Session {
         });
         let (pid, began) = row.ok_or_else(|| Failure::database("the server does not tell its process"))?;
         let cancels = interrupt::cancels(&self.connector, pid, began);
+        // A Ctrl-C just before did not know of it.
+        interrupt::check()?;
         Ok(Work {
             transaction,
             schema: &self.schema,

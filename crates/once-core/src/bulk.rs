@@ -43,13 +43,22 @@ pub struct Bulk {
 
 impl Bulk {
     fn scope_is(&self, alias: &str) -> String {
+        self.scope_is_of(alias, "$1")
+    }
+
+    fn scope_is_of(&self, alias: &str, text: &str) -> String {
         match &self.scope {
             None => "true".into(),
             Some(scope) => {
                 let cast = scope.cast.as_ref().map(|t| format!("::{t}")).unwrap_or_default();
-                format!("{} OPERATOR({}) CAST($1 AS {}){cast}", scope.of(alias), scope.equals, self.scope_type)
+                format!("{} OPERATOR({}) CAST({text} AS {}){cast}", scope.of(alias), scope.equals, self.scope_type)
             }
         }
+    }
+
+    /// That a staged row `s` is of the scope whose text this is.
+    pub fn staged_in(&self, text: &str) -> String {
+        self.scope_is_of("s", text)
     }
 
     /// The same row by scope and key: scopes are compared with each other, not each with a constant.

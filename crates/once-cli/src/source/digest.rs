@@ -23,7 +23,7 @@ pub struct Digest {
 /// Reads a file whole.
 pub fn digest(path: &Path) -> Result<Digest> {
     let failed = |error: io::Error| unreadable(path, &error);
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = open_file(path)?;
     let (mut hash, mut lines) = (Sha256::new(), 1);
     let mut buffer = vec![0; 1 << 18];
     loop {
@@ -36,6 +36,16 @@ pub fn digest(path: &Path) -> Result<Digest> {
         hash.update(part);
         lines += memchr::memchr2_iter(b'\n', b'\r', part).count() as u64;
     }
+}
+
+/// Opens a file that can be read twice.
+pub fn open_file(path: &Path) -> Result<File> {
+    let failed = |error: io::Error| unreadable(path, &error);
+    // Opening a pipe would wait for whoever writes to it.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(problem(path, None, "is no regular file").hint("Write what it gives to a file, and load that."));
+    }
+    File::open(path).map_err(failed)
 }
 
 pub fn unreadable(path: &Path, error: &io::Error) -> crate::error::Failure {

@@ -2,13 +2,17 @@
 //! end is noticed before it fills the memory.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 
 /// What a row may take: more is a quote that was never closed.
 pub const LONGEST_ROW: u64 = 16 << 20;
 
 pub struct Lines<R> {
     inner: R,
+    /// What is handed out behind the text.
+    mark: Cursor<&'static str>,
+    /// Where the text ends, once that is known.
+    end: Option<u64>,
     /// Bytes handed out.
     offset: u64,
     /// Where lines begin that were not asked for yet.
@@ -17,12 +21,20 @@ pub struct Lines<R> {
     after_return: bool,
     /// Where the row that is being read begins.
     row: u64,
-    ended: bool,
 }
 
 impl<R: Read> Lines<R> {
-    pub fn new(inner: R) -> Self {
-        Self { inner, offset: 0, starts: VecDeque::new(), line: 1, after_return: false, row: 0, ended: false }
+    pub fn new(inner: R, mark: &'static str) -> Self {
+        Self {
+            inner,
+            mark: Cursor::new(mark),
+            end: None,
+            offset: 0,
+            starts: VecDeque::new(),
+            line: 1,
+            after_return: false,
+            row: 0,
+        }
     }
 
     /// The line of the byte before `end`, where a row ended; `end` never goes back.
@@ -40,9 +52,9 @@ impl<R: Read> Lines<R> {
         self.offset
     }
 
-    /// Whether all has been handed out.
-    pub fn ended(&self) -> bool {
-        self.ended
+    /// Where the text ended and the mark began.
+    pub fn end(&self) -> Option<u64> {
+        self.end
     }
 }
 
@@ -51,8 +63,11 @@ impl<R: Read> Read for Lines<R> {
         if self.offset - self.row > LONGEST_ROW {
             return Err(io::Error::other(RowTooLong));
         }
-        let read = self.inner.read(buffer)?;
-        self.ended = read == 0 && !buffer.is_empty();
+        let mut read = if self.end.is_none() { self.inner.read(buffer)? } else { 0 };
+        if read == 0 && !buffer.is_empty() {
+            self.end.get_or_insert(self.offset);
+            read = self.mark.read(buffer)?;
+        }
         for at in memchr::memchr2_iter(b'\n', b'\r', &buffer[..read]) {
             let begins = self.offset + at as u64 + 1;
             let second_half = buffer[at] == b'\n' && if at == 0 { self.after_return } else { buffer[at - 1] == b'\r' };

@@ -1,22 +1,23 @@
 //! The rows of a file: its header, then row after row with the line that it begins in.
 
-use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use csv::ByteRecord;
 use encoding_rs::UTF_8;
 use encoding_rs_io::DecodeReaderBytesBuilder;
 
-use super::digest::{Hashed, Seen, unreadable};
+use super::digest::{Hashed, Seen, open_file, unreadable};
 use super::lines::{LONGEST_ROW, Lines, RowTooLong};
+use super::shape::LineEnds;
 use super::{Reading, Shape, problem};
 use crate::error::{Failure, Result};
 use crate::interrupt;
 
-/// A row behind the last one: where it comes back as a row of its own, every quote before it was closed. No file can
-/// have it, for it holds a NUL.
+/// A row behind the last one: where it comes back as a row of its own, every quote before it was closed.
 const END: &str = "\n\0end\0of\0file\0\n";
+/// The same where a return ends lines: with END's it would be one line end.
+const END_CR: &str = "\r\0end\0of\0file\0\r";
 
 /// The longest value that is kept of a row that is rejected, in characters.
 const LONGEST_VALUE: usize = 1000;
@@ -85,7 +86,7 @@ impl Rows {
     /// Opens a file, and reads its header.
     pub fn open(path: &Path, reading: &Reading) -> Result<Self> {
         let failed = |error: io::Error| unreadable(path, &error);
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = open_file(path)?;
         let mut head = Vec::new();
         (&mut file).take(1 << 16).read_to_end(&mut head).map_err(failed)?;
         let shape = Shape::of(path, &head, reading)?;
@@ -100,12 +101,13 @@ impl Rows {
             decoder.encoding(Some(shape.encoding)).bom_override(false).utf8_passthru(false);
             Box::new(decoder.build_with_buffer(hashed, vec![0; 1 << 16]).map_err(failed)?)
         };
+        let end = if shape.line_ends == LineEnds::Cr { END_CR } else { END };
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .delimiter(shape.delimiter)
             .buffer_capacity(1 << 18)
-            .from_reader(Lines::new(Box::new(text.chain(Cursor::new(END))) as Box<dyn Read + Send>));
+            .from_reader(Lines::new(text, end));
         let mut rows = Self {
             path: path.into(),
             shape,
@@ -126,7 +128,7 @@ impl Rows {
             return Err(self.problem(1, "the file is empty").hint("Its first line has to name the columns."));
         };
         if let Some(reject) = self.undecodable(line) {
-            return Err(self.problem(line, &reject.reason));
+            return Err(self.problem(line, &reject.reason).hint("Mend the header, or say the file's --encoding."));
         }
         self.header = self.record.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_string()).collect();
         if self.header.iter().all(String::is_empty) {
@@ -182,27 +184,23 @@ impl Rows {
         let more = self.reader.read_byte_record(&mut self.record).map_err(|error| self.broken(&error))?;
         let end = self.reader.position().byte();
         let lines = self.reader.get_mut();
-        let (last, near_end) = (lines.row_ended(end), lines.ended() || !more);
-        let within = line_ends(self.record.as_slice());
+        // The line end before the mark may be that of the last row.
+        let (last, past_end) = (lines.row_ended(end), !more || lines.end().is_some_and(|text| end > text + 1));
+        let within = line_ends(&self.record);
         let begins = last.saturating_sub(within).max(1);
         let blank = begins.saturating_sub(self.line + 1);
-        let mark = END.trim().as_bytes();
-        if near_end || self.record.as_slice().starts_with(mark) {
-            if self.record.as_slice() == mark {
+        if past_end {
+            if self.record.as_slice() == END.trim().as_bytes() {
                 self.ended = true;
                 // One line end is ours, or the file's last.
                 self.blank += blank.saturating_sub(1);
                 return Ok(None);
             }
-            if !more || memchr::memmem::find(self.record.as_slice(), mark).is_some() {
-                // The last line end is within the row here.
-                return Err(self
-                    .problem(begins + 1, "a quote is opened and never closed")
-                    .detail(
-                        "All that follows would be one value. It may be a row before this one whose quote is missing.",
-                    )
-                    .hint("Close the quote, or double it where it belongs to the value: \"12\"\" pipe\"."));
-            }
+            // The last line end is within the row here.
+            return Err(self
+                .problem((last + 1).saturating_sub(within), "a quote is opened and never closed")
+                .detail("All that follows would be one value. It may be a row before this one whose quote is missing.")
+                .hint("Close the quote, or double it where it belongs to the value: \"12\"\" pipe\"."));
         }
         self.blank += blank;
         self.line = last;
@@ -258,7 +256,7 @@ impl Rows {
         {
             return None;
         }
-        let quote = if memchr::memchr(b'\n', self.record.as_slice()).is_some() {
+        let quote = if memchr::memchr2(b'\n', b'\r', self.record.as_slice()).is_some() {
             "; is a quote opened and not closed?"
         } else {
             ""
@@ -278,8 +276,14 @@ impl Rows {
     }
 }
 
-/// The line ends within a row's cells.
-fn line_ends(cells: &[u8]) -> u64 {
-    let begun_by_return = |at: &usize| cells[*at] == b'\n' && *at > 0 && cells[at - 1] == b'\r';
-    memchr::memchr2_iter(b'\n', b'\r', cells).filter(|at| !begun_by_return(at)).count() as u64
+/// The line ends within a row's cells. A return at the end of a cell and a line feed at the beginning of the next are two.
+fn line_ends(row: &ByteRecord) -> u64 {
+    if memchr::memchr(b'\r', row.as_slice()).is_none() {
+        return memchr::memchr_iter(b'\n', row.as_slice()).count() as u64;
+    }
+    let of_cell = |cell: &[u8]| {
+        let begun_by_return = |at: &usize| cell[*at] == b'\n' && *at > 0 && cell[at - 1] == b'\r';
+        memchr::memchr2_iter(b'\n', b'\r', cell).filter(|at| !begun_by_return(at)).count() as u64
+    };
+    row.iter().map(of_cell).sum()
 }

@@ -138,9 +138,12 @@ pub fn stage(
     let Ahead { path, opened, batches, staged, reader } = file;
     let Opened { digest, plan } = opened.recv().map_err(|_| reader_broke())??;
 
-    let entry = Entry { target, path, sha256: &digest.sha256, args };
+    let entry = Entry { target, path, sha256: &digest.sha256, args, scope: plan.whole_scope() };
     let mut work = session.transaction()?;
-    let staged_in = if args.how.again { Vec::new() } else { entry.begin(&mut work)? };
+    let mut staged_in = entry.begin(&mut work)?;
+    if args.how.again {
+        staged_in.clear();
+    }
     if !staged_in.is_empty() && target.scope.is_none() {
         return Ok(Outcome { sha256: digest.sha256, ..Outcome::new(path, Status::Skipped) });
     }
@@ -155,7 +158,8 @@ pub fn stage(
         accepted: 0,
         rejects: Vec::new(),
         rejected_scopes: Vec::new(),
-        most: limit.of(digest.lines),
+        // What was rejected when it was staged is none too many now.
+        most: if staged_in.is_empty() { limit.of(digest.lines) } else { u64::MAX },
         saved: false,
     };
     let sent = send(&mut copy, batches, bar);
@@ -172,7 +176,8 @@ pub fn stage(
             .hint("Wait until it is written, and load it again."));
     }
     let rejected = rejects.len() as u64;
-    if rejected > limit.of(accepted + read.passed + rejected) {
+    let has_new = copied > 0 || staged_in.is_empty();
+    if has_new && rejected > limit.of(accepted + read.passed + rejected) {
         return Err(too_many(path, &rejects, limit));
     }
     let outcome = Outcome {
@@ -182,7 +187,7 @@ pub fn stage(
         ignored_columns: plan.ignored.clone(),
         ..Outcome::new(path, Status::Skipped)
     };
-    if copied == 0 && !staged_in.is_empty() {
+    if !has_new {
         return Ok(outcome); // what was rejected of it is on record
     }
     if copied > 0 || rejected > 0 {
@@ -199,15 +204,16 @@ struct Entry<'a> {
     path: &'a Path,
     sha256: &'a str,
     args: &'a Load,
+    /// Whose rows all of them are, where the file does not say.
+    scope: Option<&'a str>,
 }
 
 impl Entry<'_> {
     /// The scopes in which the file is staged; others wait until this transaction ends.
     fn begin(&self, work: &mut Work<'_>) -> Result<Vec<String>> {
         let sql = format!("SELECT scope FROM {}($1, $2, $3)", work.own("begin_file"));
-        let scope = self.target.scope.as_ref().and(self.args.scope.as_deref());
         let rows =
-            work.rows(&sql, &[(&self.target.name, Type::TEXT), (&self.sha256, Type::TEXT), (&scope, Type::TEXT)])?;
+            work.rows(&sql, &[(&self.target.name, Type::TEXT), (&self.sha256, Type::TEXT), (&self.scope, Type::TEXT)])?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
@@ -247,7 +253,7 @@ fn send(copy: &mut Copy<'_, '_>, batches: Receiver<Result<Batch>>, bar: &Progres
     Ok(())
 }
 
-/// The rows that were accepted of each scope, as the file writes it.
+/// The rows that were accepted of each scope, as the file writes it; what has none may be no scope at all.
 fn rows_of_scopes(read: &Read, rejected: &[Vec<u8>]) -> BTreeMap<String, u64> {
     let mut rows: BTreeMap<&[u8], u64> = read.scopes.iter().map(|(scope, count)| (scope.as_slice(), *count)).collect();
     for scope in rejected {
@@ -255,7 +261,8 @@ fn rows_of_scopes(read: &Read, rejected: &[Vec<u8>]) -> BTreeMap<String, u64> {
             *count = count.saturating_sub(1);
         }
     }
-    rows.into_iter().map(|(scope, count)| (String::from_utf8_lossy(scope).into_owned(), count)).collect()
+    let accepted = rows.into_iter().filter(|(_, count)| *count > 0);
+    accepted.map(|(scope, count)| (String::from_utf8_lossy(scope).into_owned(), count)).collect()
 }
 
 fn too_many(path: &Path, rejects: &[Reject], limit: Limit) -> Failure {

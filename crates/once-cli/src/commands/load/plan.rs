@@ -99,6 +99,14 @@ impl Plan {
         }
     }
 
+    /// The one scope of all rows, where the file has no column for it.
+    pub fn whole_scope(&self) -> Option<&str> {
+        match &self.scope {
+            ScopeFrom::User { value } => std::str::from_utf8(value).ok(),
+            _ => None,
+        }
+    }
+
     /// Whether rows name their scope, which then is the first column.
     pub fn has_scope(&self) -> bool {
         !matches!(self.scope, ScopeFrom::Nowhere)
