@@ -15,8 +15,8 @@ COMMENT ON FUNCTION @extschema@.begin_file(text, text, text) IS
 'Before a file is staged: says in which scopes it is staged already, by the SHA-256 of its content (64 lower-case hex digits), and keeps others from staging it until the transaction ends. scope: the one that it is for, NULL where its rows say so. Gives a row a scope, none for a new file. Raises 22004, 22023 (hash), 42704, 42501, 55000 (a crash emptied staging).';
 COMMENT ON FUNCTION @extschema@.end_file(text, text, text, jsonb, jsonb, boolean) IS
 'After a file''s rows were staged, in the same transaction: remembers the file. rows: {scope: rows}, the key empty where the target has no scope. rejects: [{line, column, value, reason, sqlstate}], kept in import_rejects in place of the file''s earlier ones. again: counts scopes that have the file already too. Gives the number of rows that are new. Raises as begin_file, and 22023 or 22P02 for rows.';
-COMMENT ON FUNCTION @extschema@.recover_staging(text, text[]) IS
-'After a crash has emptied staging: lets those scopes go on whose lost files (as end_file listed them) are all among these, by SHA-256, since they are about to be staged again. Gives a row for each such scope with the number of its files; other scopes are left to clear_staging. Raises 22004, 42704, 42501, 55P03.';
+COMMENT ON FUNCTION @extschema@.recover_staging(text, text[], text) IS
+'After a crash has emptied staging: lets those scopes go on whose lost files (as end_file listed them) are all among these, by SHA-256, since they are about to be staged again. scope: the only one that may go on, NULL where the files'' rows say whose they are. Gives a row for each such scope with the number of its files; other scopes are left to clear_staging. Raises 22004, 42704, 42501, 55P03.';
 COMMENT ON FUNCTION @extschema@.staging_status(text, text) IS
 'What is staged of a scope: {total_rows, internal_duplicates, database_duplicates, both_duplicates, clean_count, marked, emptied, files: [{name, sha256, rows, staged_at}]}. marked: the flags hold for what is staged; emptied: a crash took what was staged. Reads only. Raises 22004, 22023, 42704, 42501.';
 

@@ -116,7 +116,8 @@ fn end_file(
 /// After a crash has emptied staging: lets those scopes go on whose lost files are all among these, about to be
 /// staged again. Rows that were staged by other means than `end_file` are not known here, and so not missed.
 ///
-/// `files`: the SHA-256 of each. Gives a row for each scope that may go on, with the number of its files. Scopes of
+/// `files`: the SHA-256 of each. `scope`: the only one that may go on, NULL where the rows of the files say whose they
+/// are. Gives a row for each scope that may go on, with the number of its files. Scopes of
 /// which another file was lost, or rows were staged since, are left to `clear_staging`.
 ///
 /// # Errors
@@ -127,6 +128,7 @@ fn end_file(
 fn recover_staging(
     target: Option<String>,
     files: Option<Vec<Option<String>>>,
+    scope: default!(Option<String>, "NULL"),
 ) -> std::result::Result<TableIterator<'static, (name!(scope, Option<String>), name!(files, Option<i64>))>, ErrorReport>
 {
     let files = files.ok_or(OnceError::NullArgument { name: "files".into() })?;
@@ -134,12 +136,14 @@ fn recover_staging(
     let hint = crate::rights::ask_for_access(&target)?;
     crate::rights::require(&target.bulk.staging, target.staging_oid, &["SELECT", "DELETE"], &hint)?;
     let known = format!(
-        "SELECT scope, count(*) FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND rows > 0 GROUP BY scope \
+        "SELECT scope, count(*) FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND rows > 0 \
+         AND scope = coalesce($4, scope) GROUP BY scope \
          HAVING bool_and(coalesce(sha256 = ANY ($3), false)) ORDER BY scope",
         spi::own("staged_files")?
     );
     let [schema, name] = staging::named(&target.bulk.staging);
-    let candidates = spi::fresh(&known, &[schema, name, files.into()], |row| {
+    let only = scope.map(|scope| target.scope(Some(scope))).transpose()?.map(|scope| scope.text);
+    let candidates = spi::fresh(&known, &[schema, name, files.into(), only.into()], |row| {
         Ok((target.recorded_scope(row.need(1)?), row.need::<i64>(2)?))
     })?;
     let mut recovered = Vec::new();

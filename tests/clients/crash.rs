@@ -152,6 +152,10 @@ fn a_backend_killed_in_the_middle_of_an_insert() -> Result<()> {
     assert_eq!(client.query_one(report, &[&A])?.try_get::<_, i64>(0)?, 100);
 
     says_emptied(&mut client, B)?;
+    // That A goes on has not made B's loss be forgotten.
+    client.batch_execute("BEGIN")?;
+    assert_eq!(recovered(&mut client, &[Some(sha256)])?, [(B, 1)]);
+    client.batch_execute("ROLLBACK")?;
     stage(&mut client, B, &["half"])?;
     says_emptied(&mut client, B)?;
     assert_eq!(call(&mut client, "clear_temp_data($1)", &[&B])?["rows_remaining"], 0);
@@ -177,6 +181,9 @@ fn a_backend_killed_in_the_middle_of_an_insert() -> Result<()> {
     assert_eq!(recovered(&mut client, &[Some(both.clone()), Some(of_a.clone())])?, []);
     says_emptied(&mut client, A)?;
     client.execute("DELETE FROM codes_check_temp", &[])?;
+    // Files that do not say whose they are may be staged for another merchant now.
+    let for_b = "SELECT scope FROM once.recover_staging('codes', $1, $2::uuid::text)";
+    assert!(client.query(for_b, &[&vec![&of_a, &both], &B])?.is_empty());
     assert_eq!(recovered(&mut client, &[Some(of_a), Some(both)])?, [(A, 2)]);
     assert_eq!((status(&mut client, A)?["emptied"].clone(), names(&mut client, A)?), (false.into(), vec![]));
     // Jobs need no staged rows: they are undone all the same.

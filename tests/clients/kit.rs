@@ -284,7 +284,7 @@ const INVENTORY: &str = "
     once.install_kit(text,text,text)
     once.mark_duplicates(text,text,bigint)
     once.mark_duplicates_in_temp(uuid,bigint,text)
-    once.recover_staging(text,text[])
+    once.recover_staging(text,text[],text)
     once.rollback_import_job(uuid,boolean)
     once.staging_status(text,text)
     once.target_list

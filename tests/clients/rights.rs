@@ -311,6 +311,26 @@ fn rejects_are_for_who_brought_them_and_for_the_owner() -> Result<()> {
     Ok(())
 }
 
+/// What a group has loaded, its members see, and load again: their rejects are in nobody's way.
+#[test]
+fn a_member_of_a_group_loads_its_file_again() -> Result<()> {
+    let (db, mut owner) = promo::install("group")?;
+    let (group, member) = (db.create_role("group")?, db.create_role("member")?);
+    owner.batch_execute(&format!(
+        "SELECT once.grant_import_access('codes', '{group}'); GRANT \"{group}\" TO \"{member}\""
+    ))?;
+    let end = |role: &str, rejects: &str| -> Result<()> {
+        let end = "SELECT once.end_file('codes', repeat('0', 64), 'f', '{}', $1::text::jsonb)";
+        db.client_as(role)?.execute(end, &[&rejects])?;
+        Ok(())
+    };
+    end(&group, r#"[{"line": 2, "reason": "r"}, {"line": 3, "reason": "r"}]"#)?;
+    end(&member, r#"[{"line": 3, "reason": "r"}, {"line": 4, "reason": "r"}]"#)?;
+    let open = "SELECT line::text FROM once.import_rejects WHERE resolved_at IS NULL ORDER BY 1";
+    assert_eq!(texts(&mut db.client_as(&member)?, open)?, ["3", "4"]);
+    Ok(())
+}
+
 /// Who may look and not touch is told what is there, or that he may not look.
 #[test]
 fn who_only_reads_is_told_no_untruth() -> Result<()> {

@@ -77,8 +77,12 @@ impl Session {
     pub fn transaction(&mut self) -> Result<Work<'_>> {
         interrupt::check()?;
         let mut transaction = self.client.transaction()?;
+        // What a role or a pooler sets for quick requests would end hours of work; the last is Postgres 17's.
         let begin = format!(
-            "SET LOCAL statement_timeout = {}; SELECT pg_catalog.pg_backend_pid(), extract(epoch FROM pg_catalog.now())",
+            "SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = 0; \
+             SELECT pg_catalog.pg_backend_pid(), extract(epoch FROM pg_catalog.now()), \
+             CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL \
+             THEN pg_catalog.set_config('transaction_timeout', '0', true) END",
             literal(&self.timeout)
         );
         let answers = transaction.simple_query(&begin)?;

@@ -36,12 +36,9 @@ pub fn columns_of(
 ) -> Result<Vec<Option<usize>>, HeaderError> {
     let mut filled = vec![None; header.len()];
     for (position, column) in columns.iter().enumerate() {
-        let mut names: Vec<&str> = renamed.iter().filter(|(c, _)| c == column).map(|(_, name)| name.as_str()).collect();
-        if names.is_empty() {
-            names.push(column);
-            names.extend(aliases.iter().filter(|(_, c)| *c == column).map(|(alias, _)| alias.as_str()));
-        }
-        for name in names {
+        let said = renamed.iter().filter(|(c, _)| c == column).map(|(_, name)| name);
+        let known = aliases.iter().filter(|(_, c)| *c == column).map(|(alias, _)| alias);
+        for name in said.chain([column]).chain(known) {
             let fields = named(header, name);
             if let [one, other, ..] = fields.as_slice() {
                 let fields = (header[*one].clone(), header[*other].clone());
@@ -93,6 +90,7 @@ mod tests {
     #[test]
     fn what_the_user_says_goes_first_and_a_columns_own_name_before_its_aliases() {
         assert_eq!(map("sku,item_no", &[("sku", "item_no")]), Ok(vec![None, Some(2)]));
+        assert_eq!(map("code,sku", &[("sku", "item_no")]), Ok(vec![Some(1), Some(2)])); // another file of the folder
         assert_eq!(map("batch_id,batch_code", &[]), Ok(vec![None, Some(3)]));
     }
 

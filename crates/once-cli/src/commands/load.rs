@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::args::{Global, Load};
 use crate::error::{Exit, Failure, Result};
 use crate::screen::{Screen, counted, grouped, safe, took};
-use crate::session::{Session, Target};
+use crate::session::{Param, Session, Target};
 use crate::source;
 use file::{Outcome, Status, read_ahead};
 
@@ -57,11 +57,13 @@ pub fn load(args: &Load, global: &Global, screen: &Screen) -> Result<(Exit, Valu
     let mut fatal = load.work(session);
     load.bar.finish_and_clear();
     if fatal.as_ref().is_some_and(|failure| failure.is(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE))
-        && recover(&mut Session::open(global)?, &target, &files, screen)?
+        && recover(&mut Session::open(global)?, &target, &files, args.scope.as_deref(), screen)?
     {
+        let before = load.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         load = folder();
         fatal = load.work(Session::open(global)?);
         load.bar.finish_and_clear();
+        load.keep(before);
     }
     let outcomes = load.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(summary(&files, outcomes, fatal, began, screen))
@@ -69,11 +71,18 @@ pub fn load(args: &Load, global: &Global, screen: &Screen) -> Result<(Exit, Valu
 
 /// After a crash that emptied staging: where all that was lost of a scope is about to be loaded again, the scope may go
 /// on. Otherwise what is missing has to be found first, or given up by `once clear`.
-fn recover(session: &mut Session, target: &Target, files: &[PathBuf], screen: &Screen) -> Result<bool> {
+fn recover(
+    session: &mut Session,
+    target: &Target,
+    files: &[PathBuf],
+    scope: Option<&str>,
+    screen: &Screen,
+) -> Result<bool> {
     let digests: Vec<String> = files.iter().filter_map(|path| source::digest(path).ok()).map(|d| d.sha256).collect();
     let mut work = session.transaction()?;
-    let sql = format!("SELECT scope, files FROM {}($1, $2)", work.own("recover_staging"));
-    let scopes = work.rows(&sql, &[(&target.name, Type::TEXT), (&digests, Type::TEXT_ARRAY)])?;
+    let sql = format!("SELECT scope, files FROM {}($1, $2, $3)", work.own("recover_staging"));
+    let params: [Param; 3] = [(&target.name, Type::TEXT), (&digests, Type::TEXT_ARRAY), (&scope, Type::TEXT)];
+    let scopes = work.rows(&sql, &params)?;
     work.commit()?;
     for row in &scopes {
         let (scope, files): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
@@ -114,6 +123,17 @@ struct Folder<'a> {
 }
 
 impl Folder<'_> {
+    /// What was loaded before is skipped now, but was loaded.
+    fn keep(&mut self, before: Vec<(usize, Outcome)>) {
+        let now = self.outcomes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (at, outcome) in now.iter_mut().filter(|(_, outcome)| outcome.status == Status::Skipped) {
+            let earlier = before.iter().find(|(then, outcome)| then == at && outcome.status == Status::Loaded);
+            if let Some((_, earlier)) = earlier {
+                outcome.clone_from(earlier);
+            }
+        }
+    }
+
     /// Works on all files, side by side where that was asked for; gives what ended it early.
     fn work(&self, first: Session) -> Option<Failure> {
         let more = usize::from(self.args.how.jobs).min(self.files.len()).saturating_sub(1);

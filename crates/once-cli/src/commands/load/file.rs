@@ -140,7 +140,7 @@ pub fn stage(
 
     let entry = Entry { target, path, sha256: &digest.sha256, args, scope: plan.whole_scope() };
     let mut work = session.transaction()?;
-    let mut staged_in = entry.begin(&mut work)?;
+    let mut staged_in = entry.begin(&mut work).map_err(|failure| of_file(path, failure))?;
     if args.how.again {
         staged_in.clear();
     }

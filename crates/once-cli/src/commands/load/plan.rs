@@ -74,10 +74,16 @@ impl Plan {
         let beside: Vec<&String> = target.key.iter().chain(&target.columns).filter(|c| cell_of(c).is_some()).collect();
         let mut columns: Vec<String> = target.scope.iter().cloned().collect();
         columns.extend(beside.iter().map(|c| (*c).clone()));
-        let ignored = rows.header.iter().zip(&filled).filter(|(name, f)| f.is_none() && !name.is_empty());
+        let ignored = rows.header.iter().enumerate().filter(|(at, _)| filled[*at].is_none());
         Ok(Self {
             cells: beside.into_iter().filter_map(cell_of).collect(),
-            ignored: ignored.map(|(name, _)| name.clone()).collect(),
+            ignored: ignored
+                .map(
+                    |(at, name)| {
+                        if name.is_empty() { format!("column {} without a name", at + 1) } else { name.clone() }
+                    },
+                )
+                .collect(),
             staging: target.staging.clone(),
             columns,
             scope,
