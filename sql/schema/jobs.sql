@@ -166,13 +166,14 @@ CREATE POLICY "who_reads" ON "@schema@"."stagings" FOR SELECT USING (
 CREATE TABLE "@schema@"."staged_files" (
   staging_schema text NOT NULL,
   staging_name   text NOT NULL,
+  scope_column   text NOT NULL,
   scope          text NOT NULL,
   sha256         text NOT NULL CHECK (sha256 ~ '^[0-9a-f]{64}$'),
   name           text NOT NULL,
   rows           bigint NOT NULL CHECK (rows >= 0),
   staged_by      text NOT NULL DEFAULT current_user,
   staged_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-  PRIMARY KEY (staging_schema, staging_name, scope, sha256)
+  PRIMARY KEY (staging_schema, staging_name, scope_column, scope, sha256)
 );
 ALTER TABLE "@schema@"."staged_files" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY "who_stages" ON "@schema@"."staged_files" USING (
@@ -202,9 +203,11 @@ CREATE TABLE "@schema@"."import_rejects" (
 CREATE INDEX "import_rejects_by_file" ON "@schema@"."import_rejects" (target, sha256);
 -- A rejected row may be anybody's, so it is shown to whoever brought it and to the owner of the target only.
 ALTER TABLE "@schema@"."import_rejects" ENABLE ROW LEVEL SECURITY;
-CREATE POLICY "see_and_resolve_own" ON "@schema@"."import_rejects" USING (
-  rejected_by IN (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')))
-  WITH CHECK (
+CREATE POLICY "see_own" ON "@schema@"."import_rejects" FOR SELECT USING (
+  rejected_by IN (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')));
+CREATE POLICY "resolve_own" ON "@schema@"."import_rejects" FOR UPDATE USING (
+  rejected_by IN (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')));
+CREATE POLICY "reject_own" ON "@schema@"."import_rejects" FOR INSERT WITH CHECK (
   rejected_by = current_user
   AND EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
               WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.has_table_privilege(c.oid, 'INSERT')));

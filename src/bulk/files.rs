@@ -58,9 +58,10 @@ fn begin_file(
     let [schema, name] = staging::named(&target.bulk.staging);
     let texts: Vec<String> = scopes.into_iter().map(|scope| scope.text).collect();
     let entries = format!(
-        "SELECT scope, name, rows, staged_at FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND sha256 = $3 \
+        "SELECT scope, name, rows, staged_at FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND {} AND sha256 = $3 \
          AND scope = ANY ($4) AND rows > 0 ORDER BY scope",
-        spi::own("staged_files")?
+        spi::own("staged_files")?,
+        staging::by_scope_column(&target)
     );
     let entries = spi::fresh(&entries, &[schema, name, sha256.into(), texts.into()], |row| {
         Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
@@ -100,17 +101,20 @@ fn end_file(
     staging::lock_files(&target, &counted.iter().map(|(scope, _)| scope).collect::<Vec<_>>(), false)?;
     staging::require_whole(&target, &counted.iter().map(|(scope, _)| scope).collect::<Vec<_>>())?;
     let insert = format!(
-        "INSERT INTO {} AS f (staging_schema, staging_name, scope, sha256, name, rows) \
-         SELECT $1, $2, u.scope, $3, $4, u.rows FROM ROWS FROM (unnest($5), unnest($6)) AS u(scope, rows) \
-         ON CONFLICT (staging_schema, staging_name, scope, sha256) \
+        "INSERT INTO {} AS f (staging_schema, staging_name, scope_column, scope, sha256, name, rows) \
+         SELECT $1, $2, $7, u.scope, $3, $4, u.rows FROM ROWS FROM (unnest($5), unnest($6)) AS u(scope, rows) \
+         ON CONFLICT (staging_schema, staging_name, scope_column, scope, sha256) \
          DO UPDATE SET rows = f.rows + excluded.rows, name = excluded.name, staged_by = current_user, staged_at = clock_timestamp()",
         spi::own("staged_files")?
     );
     let [schema, staging_name] = staging::named(&target.bulk.staging);
     let scopes: Vec<String> = counted.iter().map(|(scope, _)| scope.text.clone()).collect();
     let numbers: Vec<i64> = counted.iter().map(|(_, rows)| *rows).collect();
-    spi::write(&insert, &[schema, staging_name, sha256.into(), name.into(), scopes.into(), numbers.clone().into()])?;
-    Ok(numbers.iter().sum())
+    let total = numbers.iter().sum();
+    let column = target.spec.scope.clone().unwrap_or_default();
+    let args = [schema, staging_name, sha256.into(), name.into(), scopes.into(), numbers.into(), column.into()];
+    spi::write(&insert, &args)?;
+    Ok(total)
 }
 
 /// After a crash has emptied staging: lets those scopes go on whose lost files are all among these, about to be
@@ -136,10 +140,11 @@ fn recover_staging(
     let hint = crate::rights::ask_for_access(&target)?;
     crate::rights::require(&target.bulk.staging, target.staging_oid, &["SELECT", "DELETE"], &hint)?;
     let known = format!(
-        "SELECT scope, count(*) FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND rows > 0 \
+        "SELECT scope, count(*) FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND {} AND rows > 0 \
          AND scope = coalesce($4, scope) GROUP BY scope \
          HAVING bool_and(coalesce(sha256 = ANY ($3), false)) ORDER BY scope",
-        spi::own("staged_files")?
+        spi::own("staged_files")?,
+        staging::by_scope_column(&target)
     );
     let [schema, name] = staging::named(&target.bulk.staging);
     let only = scope.map(|scope| target.scope(Some(scope))).transpose()?.map(|scope| scope.text);
@@ -148,7 +153,7 @@ fn recover_staging(
     })?;
     let mut recovered = Vec::new();
     for (scope, files) in candidates {
-        if staging::require_whole(&target, &[&scope]).is_err() && recover(&target, &scope)? {
+        if !staging::emptied(&target, &[&scope])?.is_empty() && recover(&target, &scope)? {
             recovered.push((Some(scope.text), Some(files)));
         }
     }
@@ -180,11 +185,12 @@ fn staging_status(target: Option<String>, scope: Option<String>) -> std::result:
     let (target, scope) = open_to_read(target, scope, &["SELECT"], &[])?;
     let (staged, both) = staging::now(&target, &scope)?;
     let marked = staging::require_checked(&target, &scope, staged).is_ok();
-    let emptied = staging::require_whole(&target, &[&scope]).is_err();
+    let emptied = !staging::emptied(&target, &[&scope])?.is_empty();
     let files = format!(
         "SELECT coalesce(jsonb_agg(jsonb_build_object('name', name, 'sha256', sha256, 'rows', rows, 'staged_at', staged_at) \
-         ORDER BY name, sha256), '[]') FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3 AND rows > 0",
-        spi::own("staged_files")?
+         ORDER BY name, sha256), '[]') FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND {} AND scope = $3 AND rows > 0",
+        spi::own("staged_files")?,
+        staging::by_scope_column(&target)
     );
     let files: JsonB = spi::fresh_one(&files, &scoped(&target, &scope), |row| row.need(1))?;
     Ok(JsonB(json!({
@@ -213,8 +219,9 @@ fn open(target: Option<String>, sha256: Option<String>) -> Result<(Target, Strin
 /// The scopes in which a file is listed.
 fn scopes_of(target: &Target, sha256: &str) -> Result<Vec<Scope>> {
     let listed = format!(
-        "SELECT scope FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND sha256 = $3 AND rows > 0",
-        spi::own("staged_files")?
+        "SELECT scope FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND {} AND sha256 = $3 AND rows > 0",
+        spi::own("staged_files")?,
+        staging::by_scope_column(target)
     );
     let [schema, name] = staging::named(&target.bulk.staging);
     spi::fresh(&listed, &[schema, name, sha256.into()], |row| Ok(target.recorded_scope(row.need(1)?)))
@@ -226,17 +233,20 @@ fn forget_void(target: &Target) -> Result<()> {
     if spi::known_one("SELECT row_security_active($1::oid)", &[target.staging_oid.into()], |row| row.need::<bool>(1))? {
         return Ok(()); // rows that a policy hides are not gone
     }
-    let files = spi::own("staged_files")?;
+    let (files, of) = (spi::own("staged_files")?, staging::by_scope_column(target));
     // The lowest number is read off the index, whatever the planner thinks of the table.
     let void = format!(
         "SELECT l.scope FROM (SELECT DISTINCT f.scope FROM {files} f \
-           WHERE f.staging_schema = $1 AND f.staging_name = $2 AND f.rows > 0) l \
+           WHERE f.staging_schema = $1 AND f.staging_name = $2 AND {of} AND f.rows > 0) l \
          WHERE (SELECT min(s.row_number) FROM {} s WHERE {}) IS NULL",
         target.bulk.staging,
         target.bulk.staged_in("l.scope")
     );
     let named = || staging::named(&target.bulk.staging);
-    let found = spi::fresh(&void, &named(), |row| Ok(target.recorded_scope(row.need(1)?)))?;
+    let mut found = spi::fresh(&void, &named(), |row| Ok(target.recorded_scope(row.need(1)?)))?;
+    // What a crash has emptied is lost, and not to be forgotten before it is cleared or staged again.
+    let lost = staging::emptied(target, &found.iter().collect::<Vec<_>>())?;
+    found.retain(|scope| !lost.contains(&scope.text));
     if found.is_empty() {
         return Ok(());
     }
@@ -244,9 +254,13 @@ fn forget_void(target: &Target) -> Result<()> {
     // meanwhile is seen with its rows or not at all.
     staging::lock_files(target, &found.iter().collect::<Vec<_>>(), false)?;
     let forget = format!(
-        "UPDATE {files} SET rows = 0 WHERE staging_schema = $1 AND staging_name = $2 AND rows > 0 AND scope IN ({void})"
+        "UPDATE {files} SET rows = 0 WHERE staging_schema = $1 AND staging_name = $2 AND {of} AND rows > 0 \
+         AND scope = ANY ($3) \
+         AND scope IN ({void})"
     );
-    spi::write(&forget, &named()).map(drop)
+    let [schema, name] = named();
+    let texts: Vec<String> = found.into_iter().map(|scope| scope.text).collect();
+    spi::write(&forget, &[schema, name, texts.into()]).map(drop)
 }
 
 /// The rows of each scope, as the scope's type writes it, in the order of the scopes.

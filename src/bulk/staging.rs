@@ -11,7 +11,7 @@
 use crate::error::{OnceError, Result};
 use crate::spi::{self, Arg, Row};
 use crate::targets::{Scope, Target};
-use once_core::ident::Relation;
+use once_core::ident::{Relation, literal};
 
 /// What is staged of a scope: enough to tell whether any row came, went or changed.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +49,12 @@ pub fn named(staging: &Relation) -> [Arg<'static>; 2] {
 pub fn scoped(target: &Target, scope: &Scope) -> [Arg<'static>; 3] {
     let [schema, name] = named(&target.bulk.staging);
     [schema, name, scope.text.clone().into()]
+}
+
+/// That an entry of `staged_files` is by the target's scope: a target that was registered by another one before has
+/// entries whose scopes mean nothing now.
+pub fn by_scope_column(target: &Target) -> String {
+    format!("scope_column = {}", literal(target.spec.scope.as_deref().unwrap_or_default()))
 }
 
 /// Plants the witness of a newly registered staging table.
@@ -98,24 +104,28 @@ pub fn forget(staging: &Relation) -> Result<()> {
     Ok(())
 }
 
-/// # Errors
-/// `55000` where a crash has emptied the staging table and one of the scopes has not been cleared since.
-pub fn require_whole(target: &Target, scopes: &[&Scope]) -> Result<()> {
+/// Those of the scopes that a crash has emptied, and that have not been cleared since.
+pub fn emptied(target: &Target, scopes: &[&Scope]) -> Result<Vec<String>> {
     if !target.staging_unlogged || scopes.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let emptied = format!(
         "SELECT u.scope FROM unnest($3) AS u(scope) \
          WHERE NOT EXISTS (SELECT FROM {checks} WHERE staging_schema = $1 AND staging_name = $2 AND scope IS NULL) \
          OR (EXISTS (SELECT FROM {stagings} WHERE staging_schema = $1 AND staging_name = $2 AND lost_at IS NOT NULL) \
-             AND NOT EXISTS (SELECT FROM {checks} c WHERE staging_schema = $1 AND staging_name = $2 AND c.scope = u.scope)) LIMIT 1",
+             AND NOT EXISTS (SELECT FROM {checks} c WHERE staging_schema = $1 AND staging_name = $2 AND c.scope = u.scope))",
         checks = spi::own("staging_checks")?,
         stagings = spi::own("stagings")?
     );
     let [schema, name] = named(&target.bulk.staging);
     let texts: Vec<String> = scopes.iter().map(|scope| scope.text.clone()).collect();
-    let found = spi::fresh(&emptied, &[schema, name, texts.into()], |row| row.need::<String>(1))?;
-    match found.into_iter().next() {
+    spi::fresh(&emptied, &[schema, name, texts.into()], |row| row.need::<String>(1))
+}
+
+/// # Errors
+/// `55000` where a crash has emptied the staging table and one of the scopes has not been cleared since.
+pub fn require_whole(target: &Target, scopes: &[&Scope]) -> Result<()> {
+    match emptied(target, scopes)?.into_iter().next() {
         None => Ok(()),
         Some(scope) => Err(OnceError::StagingEmptied {
             target: target.name.clone(),
@@ -173,8 +183,9 @@ pub fn require_checked(target: &Target, scope: &Scope, staged: Staged) -> Result
 /// Remembers that the scope was cleared: rows that came meanwhile count as not marked.
 pub fn cleared(target: &Target, scope: &Scope) -> Result<()> {
     let files = format!(
-        "UPDATE {} SET rows = 0 WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3 AND rows > 0",
-        spi::own("staged_files")?
+        "UPDATE {} SET rows = 0 WHERE staging_schema = $1 AND staging_name = $2 AND {} AND scope = $3 AND rows > 0",
+        spi::own("staged_files")?,
+        by_scope_column(target)
     );
     spi::write(&files, &scoped(target, scope))?;
     if plant_witness(&target.bulk.staging)? && target.staging_unlogged {

@@ -18,7 +18,7 @@ use error::{Exit, Result};
 use screen::Screen;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let screen = Screen::new(cli.global.json);
     let outcome = interrupt::watch().and_then(|()| run(&cli, &screen));
     match outcome {
@@ -31,6 +31,19 @@ fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// What can't be followed is said by clap, but for what may hold a password: a connection string in the wrong place.
+fn refuse(error: &clap::Error) -> ! {
+    let secret = |argument: String| argument.contains("://") || argument.to_lowercase().contains("password");
+    if error.use_stderr() && std::env::args().skip(1).any(secret) {
+        eprintln!("once: the command line can't be followed; it is not repeated here, for it may hold a password");
+        eprintln!(
+            "  hint: A connection string is one argument: --dsn 'host=… dbname=…', without a password. See once --help."
+        );
+        std::process::exit(Exit::Usage as i32);
+    }
+    error.exit()
 }
 
 fn run(cli: &Cli, screen: &Screen) -> Result<Exit> {
