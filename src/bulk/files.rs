@@ -46,8 +46,7 @@ fn begin_file(
 > {
     let (target, sha256) = open(target, sha256)?;
     let given = scope.map(|scope| target.scope(Some(scope))).transpose()?;
-    let lock = "SELECT pg_advisory_xact_lock($1::int, hashtext($2))";
-    spi::fresh(lock, &[target.staging_oid.into(), sha256.as_str().into()], |_| Ok(()))?;
+    lock(&target, &sha256)?;
 
     let scopes = match given {
         Some(given) => vec![given],
@@ -94,6 +93,7 @@ fn end_file(
     let rows = rows.ok_or_else(|| null("rows"))?;
     let rejects = rejects.ok_or_else(|| null("rejects"))?;
     let again = again.ok_or_else(|| null("again"))?;
+    lock(&target, &sha256)?;
     let there = if again { Vec::new() } else { scopes_of(&target, &sha256)? };
     write_rejects(&target, &sha256, &name, rejects, there.is_empty())?;
     let mut counted = counted(&target, rows)?;
@@ -216,6 +216,12 @@ fn open(target: Option<String>, sha256: Option<String>) -> Result<(Target, Strin
     Ok((target, sha256))
 }
 
+/// Keeps others from staging the file until this transaction ends; taken again it does nothing.
+fn lock(target: &Target, sha256: &str) -> Result<()> {
+    let lock = "SELECT pg_advisory_xact_lock($1::int, hashtext($2))";
+    spi::fresh(lock, &[target.staging_oid.into(), sha256.into()], |_| Ok(())).map(drop)
+}
+
 /// The scopes in which a file is listed.
 fn scopes_of(target: &Target, sha256: &str) -> Result<Vec<Scope>> {
     let listed = format!(
@@ -250,13 +256,15 @@ fn forget_void(target: &Target) -> Result<()> {
     if found.is_empty() {
         return Ok(());
     }
-    // Who clears the scope waits for us from here on. And one statement, so one snapshot: a file that was staged
-    // meanwhile is seen with its rows or not at all.
+    // Who clears the scope waits for us from here on. And each entry as it was seen beside a scope without rows: a file
+    // that was staged meanwhile has its rows.
     staging::lock_files(target, &found.iter().collect::<Vec<_>>(), false)?;
     let forget = format!(
-        "UPDATE {files} SET rows = 0 WHERE staging_schema = $1 AND staging_name = $2 AND {of} AND rows > 0 \
-         AND scope = ANY ($3) \
-         AND scope IN ({void})"
+        "UPDATE {files} e SET rows = 0 FROM (SELECT f.scope, f.sha256, f.staged_at FROM {files} f \
+           WHERE f.staging_schema = $1 AND f.staging_name = $2 AND f.{of} AND f.rows > 0 AND f.scope = ANY ($3) \
+           AND f.scope IN ({void})) seen \
+         WHERE e.staging_schema = $1 AND e.staging_name = $2 AND e.{of} AND e.scope = seen.scope \
+         AND e.sha256 = seen.sha256 AND e.staged_at = seen.staged_at"
     );
     let [schema, name] = named();
     let texts: Vec<String> = found.into_iter().map(|scope| scope.text).collect();

@@ -88,7 +88,7 @@ fn recover(
         let (scope, files): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
         let whose = target.scope.as_ref().map(|column| format!(" of {column} {scope}")).unwrap_or_default();
         screen.warn(format_args!(
-            "A crash of the server has emptied staging; {} that it held{} will be loaded again.",
+            "A crash of the server has emptied staging; {} that it held{} will be loaded again. (What came otherwise than by once load is lost.)",
             counted(files, "file"),
             safe(&whose)
         ));
