@@ -4,7 +4,7 @@ use crate::error::{OnceError, Result};
 use once_core::ident::Relation;
 use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
 use pgrx::prelude::*;
-use pgrx::spi::{OwnedPreparedStatement, SpiHeapTupleData, SpiTupleTable};
+use pgrx::spi::{OwnedPreparedStatement, PreparedStatement, SpiHeapTupleData, SpiTupleTable};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -40,22 +40,36 @@ thread_local! {
     static KEPT: RefCell<HashMap<String, Rc<OwnedPreparedStatement>>> = RefCell::default();
 }
 
-/// As `read`, of a statement that every call makes: what it costs to plan is paid once a session. For the catalogs
-/// and the registry only; statements over users' rows are planned with what they are about.
+/// As `read`, of a statement that every call makes: what it costs to plan is paid once a session. For the catalogs and
+/// pg_once's own tables only; statements over users' rows are planned with what they are about.
 pub fn known<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
     Spi::connect(|client| {
-        let kept = KEPT.with_borrow(|kept| kept.get(sql).cloned());
-        let statement = match kept {
-            Some(statement) => statement,
-            None => {
-                let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
-                let statement = Rc::new(client.prepare(sql, &types)?.keep());
-                KEPT.with_borrow_mut(|kept| kept.insert(sql.into(), statement.clone()));
-                statement
-            }
-        };
+        let statement = kept(sql, args, |types| client.prepare(sql, types))?;
         collect(client.select(&*statement, None, args)?, map)
     })
+}
+
+/// As `fresh`, of a statement that every call makes.
+pub fn known_fresh<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    Spi::connect_mut(|client| {
+        let statement = kept(sql, args, |types| client.prepare_mut(sql, types))?;
+        collect(client.update(&*statement, None, args)?, map)
+    })
+}
+
+/// The statement as the session keeps it. The same text is always read in the same way, afresh or not.
+fn kept<'c>(
+    sql: &str,
+    args: &[Arg],
+    prepare: impl FnOnce(&[PgOid]) -> pgrx::spi::Result<PreparedStatement<'c>>,
+) -> Result<Rc<OwnedPreparedStatement>> {
+    if let Some(statement) = KEPT.with_borrow(|kept| kept.get(sql).cloned()) {
+        return Ok(statement);
+    }
+    let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
+    let statement = Rc::new(prepare(&types)?.keep());
+    KEPT.with_borrow_mut(|kept| kept.insert(sql.into(), statement.clone()));
+    Ok(statement)
 }
 
 /// As `known`, of a statement that gives exactly one row.

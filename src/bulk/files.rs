@@ -62,7 +62,7 @@ fn begin_file(
         spi::own("staged_files")?,
         staging::by_scope_column(&target)
     );
-    let entries = spi::fresh(&entries, &[schema, name, sha256.into(), texts.into()], |row| {
+    let entries = spi::known_fresh(&entries, &[schema, name, sha256.into(), texts.into()], |row| {
         Ok((row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
     })?;
     Ok(TableIterator::new(entries))
@@ -113,7 +113,7 @@ fn end_file(
     let total = numbers.iter().sum();
     let column = target.spec.scope.clone().unwrap_or_default();
     let args = [schema, staging_name, sha256.into(), name.into(), scopes.into(), numbers.into(), column.into()];
-    spi::write(&insert, &args)?;
+    spi::known_fresh(&insert, &args, |_| Ok(()))?;
     Ok(total)
 }
 
@@ -219,7 +219,7 @@ fn open(target: Option<String>, sha256: Option<String>) -> Result<(Target, Strin
 /// Keeps others from staging the file until this transaction ends; taken again it does nothing.
 fn lock(target: &Target, sha256: &str) -> Result<()> {
     let lock = "SELECT pg_advisory_xact_lock($1::int, hashtext($2))";
-    spi::fresh(lock, &[target.staging_oid.into(), sha256.into()], |_| Ok(())).map(drop)
+    spi::known_fresh(lock, &[target.staging_oid.into(), sha256.into()], |_| Ok(())).map(drop)
 }
 
 /// The scopes in which a file is listed.
@@ -230,7 +230,7 @@ fn scopes_of(target: &Target, sha256: &str) -> Result<Vec<Scope>> {
         staging::by_scope_column(target)
     );
     let [schema, name] = staging::named(&target.bulk.staging);
-    spi::fresh(&listed, &[schema, name, sha256.into()], |row| Ok(target.recorded_scope(row.need(1)?)))
+    spi::known_fresh(&listed, &[schema, name, sha256.into()], |row| Ok(target.recorded_scope(row.need(1)?)))
 }
 
 /// Forgets the files of every scope that has no staged row: someone emptied it by hand. Of every one, since the rows
@@ -281,7 +281,7 @@ fn counted(target: &Target, rows: Jsonb) -> Result<Vec<(Scope, i64)>> {
         None => "e.key".into(),
     };
     let each = format!("SELECT {scope}, e.value, e.key FROM jsonb_each_text($1) e ORDER BY 1");
-    let given = spi::read(&each, &[rows.into()], |row| {
+    let given = spi::known(&each, &[rows.into()], |row| {
         Ok((row.need::<String>(1)?, row.get::<String>(2)?, row.need::<String>(3)?))
     })?;
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
@@ -309,7 +309,7 @@ fn write_rejects(target: &Target, sha256: &str, file: &str, rejects: Jsonb, anew
             "UPDATE {table} SET resolved_at = clock_timestamp() WHERE target = $1 AND sha256 = $2 AND resolved_at IS NULL \
              AND (line, reason) NOT IN (SELECT r.line, r.reason FROM {new})"
         );
-        spi::write(&resolve, &args())?;
+        spi::known_fresh(&resolve, &args(), |_| Ok(()))?;
     }
     let insert = format!(
         "INSERT INTO {table} (target, relation_schema, relation_name, sha256, file, line, column_name, value, reason, sqlstate) \
@@ -320,5 +320,5 @@ fn write_rejects(target: &Target, sha256: &str, file: &str, rejects: Jsonb, anew
     let relation = &target.bulk.relation;
     let [name, sha256, rejects] = args();
     let args = [name, sha256, rejects, relation.schema.as_str().into(), relation.name.as_str().into(), file.into()];
-    spi::write(&insert, &args).map(drop)
+    spi::known_fresh(&insert, &args, |_| Ok(())).map(drop)
 }

@@ -119,7 +119,7 @@ pub fn emptied(target: &Target, scopes: &[&Scope]) -> Result<Vec<String>> {
     );
     let [schema, name] = named(&target.bulk.staging);
     let texts: Vec<String> = scopes.iter().map(|scope| scope.text.clone()).collect();
-    spi::fresh(&emptied, &[schema, name, texts.into()], |row| row.need::<String>(1))
+    spi::known_fresh(&emptied, &[schema, name, texts.into()], |row| row.need::<String>(1))
 }
 
 /// # Errors
@@ -143,7 +143,7 @@ pub fn lock_files(target: &Target, scopes: &[&Scope], alone: bool) -> Result<()>
         "SELECT {lock}($1::int, slot) FROM (SELECT DISTINCT hashtext(u.scope) & 63 FROM unnest($2) AS u(scope) ORDER BY 1) s(slot)"
     );
     let texts: Vec<String> = scopes.iter().map(|scope| scope.text.clone()).collect();
-    spi::fresh(&sql, &[target.staging_oid.into(), texts.into()], |_| Ok(())).map(drop)
+    spi::known_fresh(&sql, &[target.staging_oid.into(), texts.into()], |_| Ok(())).map(drop)
 }
 
 /// Remembers `staged` as what was marked.

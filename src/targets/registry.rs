@@ -175,7 +175,7 @@ fn create_staging(staging: &Relation, production: &Table, spec: &Spec) -> Result
 
 /// The relation and the spec registered under `name`.
 pub fn lookup(name: &str) -> Result<(Relation, Spec)> {
-    let rows = spi::fresh(
+    let rows = spi::known_fresh(
         &format!("SELECT schema_name, table_name, spec::text FROM {} WHERE name = $1", spi::own("targets")?),
         &[name.into()],
         |row| Ok((Relation { schema: row.need(1)?, name: row.need(2)? }, row.need::<String>(3)?)),

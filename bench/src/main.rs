@@ -1,0 +1,98 @@
+//! `cargo xtask bench`: how quick pg_once is, beside what else one could do with the same data.
+//!
+//! Every contender of a step does the same work on the same files in the same cluster, in turn; all must end with the
+//! same rows. Times are only told, never asserted.
+
+mod contenders;
+mod generate;
+mod lab;
+mod machine;
+mod measure;
+mod memory;
+mod processor;
+mod report;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, value_parser};
+use xtask::run::headline;
+
+use crate::lab::Lab;
+
+/// Measure pg_once beside what else one could do
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Options {
+    /// Major version of Postgres
+    #[arg(long, default_value_t = 15, value_parser = value_parser!(u16).range(15..=18))]
+    pg: u16,
+    /// Install nothing: fail if something is missing
+    #[arg(long)]
+    no_setup: bool,
+    /// How many rows are staged
+    #[arg(long, default_value_t = 1_500_000, value_parser = value_parser!(u64).range(1..))]
+    rows: u64,
+    /// In how many files
+    #[arg(long, default_value_t = 63, value_parser = value_parser!(u64).range(1..))]
+    files: u64,
+    /// How often each contender runs
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u64).range(1..))]
+    rounds: u64,
+    /// What the data are generated from
+    #[arg(long, default_value_t = 20_260_301)]
+    seed: u64,
+    /// Write the results to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only load one large file with `once`, and tell its peak memory
+    #[arg(long)]
+    memory: bool,
+    /// How large that file is
+    #[arg(long, value_name = "MB", default_value_t = 1000, value_parser = value_parser!(u64).range(1..))]
+    memory_mb: u64,
+    /// Leave the cluster running, and the files in place, to look at
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let built = xtask::bench::build(options.pg, !options.no_setup)?;
+    headline("a private cluster");
+    let lab = Lab::set_up(&built)?;
+    let machine = machine::describe(&lab)?;
+    println!("{machine}");
+
+    let results = if options.memory { memory::run(&lab, options)? } else { stage(&lab, options)? };
+    if let Some(path) = &options.json {
+        let all = serde_json::json!({ "machine": machine, "results": results });
+        fs::write(path, serde_json::to_string_pretty(&all)? + "\n")
+            .with_context(|| format!("could not write {}", path.display()))?;
+        println!("\nwritten to {}", path.display());
+    }
+    lab.put_away(options.keep)
+}
+
+fn stage(lab: &Lab, options: &Options) -> Result<serde_json::Value> {
+    headline("the data");
+    let data = generate::write(&lab.files, options.seed, options.rows, options.files)?;
+    println!("{data}");
+    headline("staging");
+    let step = contenders::staging();
+    let measured = measure::run(lab, &step, &data, options.rounds)?;
+    let report = report::Report::of(&step, &measured, &data);
+    println!("\n{report}");
+    Ok(serde_json::to_value(report)?)
+}
