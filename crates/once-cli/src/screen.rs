@@ -23,7 +23,7 @@ pub struct Screen {
     part: Option<Arc<Mutex<Option<Value>>>>,
 }
 
-const BYTES: &str = "{msg} [{bar:30}] {bytes}/{total_bytes}  {binary_bytes_per_sec}  {eta} left";
+const BYTES: &str = "{msg} [{bar:30}] {prefix}{bytes}/{total_bytes}  {binary_bytes_per_sec}  {eta} left";
 const ROWS: &str = "{msg} [{bar:30}] {human_pos}/{human_len} rows  {rate}/s  {eta} left";
 const BUSY: &str = "{spinner} {msg}  {elapsed}";
 

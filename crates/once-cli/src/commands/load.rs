@@ -11,7 +11,6 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Instant;
 
-use indicatif::ProgressBar;
 use postgres::error::SqlState;
 use postgres::types::Type;
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::screen::{Screen, counted, grouped, safe, took};
 use crate::session::{Param, Session, Target};
 use crate::source;
-use file::{Outcome, Status, read_ahead};
+use file::{Outcome, Progress, Status, read_ahead};
 
 pub fn run(args: &Load, global: &Global, screen: &Screen) -> Result<Exit> {
     let (exit, answer) = load(args, global, screen)?;
@@ -50,19 +49,19 @@ pub fn load(args: &Load, global: &Global, screen: &Screen) -> Result<(Exit, Valu
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
         outcomes: Mutex::new(Vec::new()),
-        bar: screen.bytes(bytes),
+        progress: Progress::new(screen.bytes(bytes)),
         screen,
     };
     let mut load = folder();
     let mut fatal = load.work(session);
-    load.bar.finish_and_clear();
+    load.progress.bar.finish_and_clear();
     if fatal.as_ref().is_some_and(|failure| failure.is(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE))
         && recover(&mut Session::open(global)?, &target, &files, args.scope.as_deref(), screen)?
     {
         let before = load.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         load = folder();
         fatal = load.work(Session::open(global)?);
-        load.bar.finish_and_clear();
+        load.progress.bar.finish_and_clear();
         load.keep(before);
     }
     let outcomes = load.outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +117,7 @@ struct Folder<'a> {
     stop: AtomicBool,
     /// With the position of the file.
     outcomes: Mutex<Vec<(usize, Outcome)>>,
-    bar: ProgressBar,
+    progress: Progress,
     screen: &'a Screen,
 }
 
@@ -165,8 +164,8 @@ impl Folder<'_> {
                 break;
             }
             upcoming = next();
-            self.bar.set_message(safe(&source::name_of(path)));
-            let outcome = match file::stage(&mut session, self.target, file, self.args, &self.bar) {
+            self.progress.bar.set_message(safe(&source::name_of(path)));
+            let outcome = match file::stage(&mut session, self.target, file, self.args, &self.progress) {
                 Ok(outcome) => {
                     self.screen.say(safe(&line_of(&outcome)));
                     outcome

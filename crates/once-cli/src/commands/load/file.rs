@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -16,6 +17,7 @@ use super::copy::{Copy, is_rows_fault};
 use super::plan::Plan;
 use crate::args::{Limit, Load};
 use crate::error::{Exit, Failure, Result};
+use crate::screen::counted;
 use crate::session::{Session, Target, Work};
 use crate::source::{self, Digest, Reading, Reject, Rows, name_of, problem};
 
@@ -66,6 +68,24 @@ impl Outcome {
             ignored_columns: Vec::new(),
             error: None,
         }
+    }
+}
+
+/// How far a load is, over all its files.
+pub struct Progress {
+    pub bar: ProgressBar,
+    rows: AtomicU64,
+}
+
+impl Progress {
+    pub fn new(bar: ProgressBar) -> Self {
+        Self { bar, rows: AtomicU64::new(0) }
+    }
+
+    fn advance(&self, rows: usize, bytes: u64) {
+        let rows = rows as u64 + self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.bar.set_prefix(format!("{}  ", counted(rows, "row")));
+        self.bar.inc(bytes);
     }
 }
 
@@ -133,7 +153,7 @@ pub fn stage(
     target: &Target,
     file: Ahead<'_>,
     args: &Load,
-    bar: &ProgressBar,
+    progress: &Progress,
 ) -> Result<Outcome> {
     let Ahead { path, opened, batches, staged, reader } = file;
     let Opened { digest, plan } = opened.recv().map_err(|_| reader_broke())??;
@@ -162,7 +182,7 @@ pub fn stage(
         most: if staged_in.is_empty() { limit.of(digest.lines) } else { u64::MAX },
         saved: false,
     };
-    let sent = send(&mut copy, batches, bar);
+    let sent = send(&mut copy, batches, progress);
     let Copy { copied, accepted, mut rejects, rejected_scopes, most, .. } = copy;
     rejects.sort_by_key(|reject| reject.line);
     match sent {
@@ -241,13 +261,13 @@ impl Entry<'_> {
 }
 
 /// Sends a file batch by batch.
-fn send(copy: &mut Copy<'_, '_>, batches: Receiver<Result<Batch>>, bar: &ProgressBar) -> Result<()> {
+fn send(copy: &mut Copy<'_, '_>, batches: Receiver<Result<Batch>>, progress: &Progress) -> Result<()> {
     let mut bytes = 0;
     for batch in batches {
         let batch = batch?;
-        let read = batch.bytes;
+        let (rows, read) = (batch.rows(), batch.bytes);
         copy.send(batch)?;
-        bar.inc(read - bytes);
+        progress.advance(rows, read - bytes);
         bytes = read;
     }
     Ok(())
