@@ -16,6 +16,8 @@ mod interrupted;
 mod loading;
 #[path = "once/pooler.rs"]
 mod pooler;
+#[path = "once/production.rs"]
+mod production;
 #[path = "once/rejects.rs"]
 mod rejects;
 
