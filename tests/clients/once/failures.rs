@@ -154,7 +154,8 @@ fn a_full_disk_stops_the_load_and_leaves_whole_files() -> Result<()> {
     let db = Db::on_own_cluster("full", &[])?;
     let mut client = db.client()?;
     call(&mut client, "install_kit('promo_codes', 'public')", &[])?;
-    let disk = if user::is_root()? { Some(Disk::new(&folder)?) } else { None };
+    // Not every root may mount.
+    let disk = if user::is_root()? { Disk::new(&folder).ok() } else { None };
     match &disk {
         Some(disk) => {
             user::give(&disk.0)?;
@@ -194,7 +195,7 @@ fn limit_backends(db: &Db, client: &mut once_tests::postgres::Client) -> Result<
     let pid_file = fs::read_to_string(PathBuf::from(data).join("postmaster.pid"))?;
     let postmaster = pid_file.lines().next().context("no postmaster")?;
     let limit = ["--pid", postmaster, "--fsize=16781312"];
-    ensure!(Command::new("prlimit").args(limit).status()?.success(), "prlimit");
+    ensure!(user::server_command("prlimit")?.args(limit).status()?.success(), "prlimit");
     ensure!(db.client()?.is_valid(std::time::Duration::from_secs(5)).is_ok(), "no connection");
     Ok(())
 }
