@@ -36,7 +36,7 @@ fn open_to_read(
 ) -> Result<(Target, Scope)> {
     let target = Target::named(target)?;
     let scope = target.scope(scope)?;
-    let hint = rights::ask_for_access(&target)?;
+    let hint = rights::ask_for_access(&target.name)?;
     rights::require(&target.bulk.staging, target.staging_oid, staging, &hint)?;
     rights::require(&target.bulk.relation, target.relation_oid, production, &hint)?;
     Ok((target, scope))

@@ -1,5 +1,6 @@
 //! The one error type. Each variant is one cause, with its SQLSTATE, its values and the next step.
 
+use once_core::document::Normalizer;
 use once_core::ident::Relation;
 use once_core::spec::SpecError;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode::{self, *};
@@ -12,6 +13,7 @@ pub enum OnceError {
     NullArgument { name: String },
     BadChunkSize { given: i64 },
     BadHash { given: String },
+    BadMaximum { given: i64 },
     BadCount { scope: String, given: String },
     UnknownTarget { name: String },
     UnknownKit { name: String, known: String },
@@ -47,6 +49,22 @@ pub enum OnceError {
     ForeignRows { id: String, found: i64, written: i64 },
     Busy { relation: Relation, scope: String, holder: String },
     UnknownStatus { relation: Relation, statuses: String },
+    WrongKind { name: String, is: String, must: String },
+    UnknownNormalizer { given: String },
+    LongContent { bytes: usize, most: usize },
+    BlankContent { bytes: usize },
+    ReservedTag { tag: &'static str },
+    OutOfReach { relation: Relation },
+    NoDocumentKey { relation: Relation, columns: String, adopt: String, statement: String },
+    NoRecords { target: String },
+    UnknownDraft { draft: String, relation: Relation },
+    NoChecksum { document: String, relation: Relation },
+    NotAnObject { kind: String },
+    MissingField { field: String },
+    BadField { sqlstate: String, field: String, value: String, problem: String, must: String },
+    OtherOwner { column: String, document: String, known: String, parsed: String },
+    NoOwner { column: String, document: String },
+    NotAUuid { id: String },
     Internal(String),
 }
 
@@ -88,6 +106,12 @@ impl OnceError {
                 "a file is named by the SHA-256 of its content",
                 format!("\"{given}\" is none."),
                 "Give 64 lower-case hex digits, as encode(sha256(content), 'hex') does.",
+            ),
+            Self::BadMaximum { given } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "max_rows must be at least 1",
+                format!("It is {given}."),
+                "Leave it out for all rows.",
             ),
             Self::BadCount { scope, given } => parts(
                 ERRCODE_INVALID_PARAMETER_VALUE,
@@ -321,6 +345,112 @@ impl OnceError {
                 format!("Unknown: {statuses}."),
                 "The states are pending, validating, processing, completed, failed and rolled_back. Put these jobs right, then install the kit again.",
             ),
+            Self::WrongKind { name, is, must } => parts(
+                ERRCODE_WRONG_OBJECT_TYPE,
+                format!("target \"{name}\" is not of kind {must}"),
+                format!("It is of kind {is}."),
+                if must == "document" {
+                    "Documents go into a target whose spec has \"kind\": \"document\"; the view target_list shows which have."
+                } else {
+                    "Take documents in by import_document, or name a target with a staging table; the view target_list shows them."
+                },
+            ),
+            Self::UnknownNormalizer { given } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("normalizer \"{given}\" does not exist"),
+                format!("The normalizers are {}.", Normalizer::NAMES.join(", ")),
+                "Name one of them.",
+            ),
+            Self::LongContent { bytes, most } => parts(
+                ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                "the content is too long for a document",
+                format!("It has {bytes} bytes; the most is {most}."),
+                "Split it, or keep it outside of the database and import what tells it from others.",
+            ),
+            Self::BlankContent { bytes } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "the content is blank",
+                if *bytes == 0 { "It is empty.".into() } else { format!("Its {bytes} bytes are all white space.") },
+                "Import the text of the document; a document without any would be the same as all others.",
+            ),
+            Self::ReservedTag { tag } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("the tag {tag} can't be given"),
+                "It marks repeated documents from before there was a unique key, which stand outside of it.",
+                "Take another tag. adopt_imports sets this one.",
+            ),
+            Self::OutOfReach { relation } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("a row of {relation} has this content, but can't be read"),
+                "Row-level security hides it from you, or it was deleted and made again while this ran.",
+                "Try again; else let a role that sees all rows of this owner do it.",
+            ),
+            Self::NoDocumentKey { relation, columns, adopt, statement } => parts(
+                ERRCODE_INVALID_COLUMN_REFERENCE,
+                format!("no unique index on {relation} backs ({columns})"),
+                format!("It would be made by: {statement}"),
+                format!("{adopt} does all that is needed; called without dry_run it only tells."),
+            ),
+            Self::NoRecords { target } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("target \"{target}\" has no records"),
+                "Its spec names no \"drafts\" and \"records\", so nothing that is parsed from its documents can be committed.",
+                "drop_target(name), then create_target(…) with them.",
+            ),
+            Self::UnknownDraft { draft, relation } => parts(
+                ERRCODE_NO_DATA_FOUND,
+                format!("draft {draft} does not exist"),
+                format!("{relation} has none with this id and a document, or you may not see it."),
+                "Insert the draft first, with the id of its document.",
+            ),
+            Self::NoChecksum { document, relation } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("document {document} has no checksum"),
+                format!("It came into {relation} by other ways than import_document."),
+                "adopt_imports computes what is missing.",
+            ),
+            Self::NotAnObject { kind } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "what was parsed is not a JSON object",
+                format!("It is of type {kind}."),
+                "Give an object; its fields fill the record's columns.",
+            ),
+            Self::MissingField { field } => parts(
+                ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                format!("{field} is missing"),
+                format!("What was parsed has no field \"{field}\" at its top, or it is null."),
+                format!("Give it a \"{field}\": it tells one record from another."),
+            ),
+            Self::BadField { sqlstate, field, value, problem, must } => parts(
+                match sqlstate.as_str() {
+                    "22007" => ERRCODE_INVALID_DATETIME_FORMAT,
+                    "22008" => ERRCODE_DATETIME_FIELD_OVERFLOW,
+                    "22P02" => ERRCODE_INVALID_TEXT_REPRESENTATION,
+                    "22003" => ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+                    _ => ERRCODE_INVALID_PARAMETER_VALUE,
+                },
+                format!("{field} can't be taken: {problem}"),
+                format!("Field \"{field}\" of what was parsed is {value}."),
+                format!("Give {must}."),
+            ),
+            Self::OtherOwner { column, document, known, parsed } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("{column} is not the document's"),
+                format!("Document {document} is of {known}; what was parsed says {parsed}."),
+                format!("Leave {column} out of what was parsed, or commit a draft of the right document."),
+            ),
+            Self::NoOwner { column, document } => parts(
+                ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                format!("{column} is unknown"),
+                format!("Document {document} has none, and neither has what was parsed."),
+                format!("Add a field \"{column}\" to what was parsed."),
+            ),
+            Self::NotAUuid { id } => parts(
+                ERRCODE_DATATYPE_MISMATCH,
+                "the target's ids are no uuids",
+                format!("One is {id}."),
+                "Use import_document and commit_document, which give ids as text.",
+            ),
             Self::Internal(problem) => parts(
                 ERRCODE_INTERNAL_ERROR,
                 format!("pg_once: {problem}"),
@@ -328,6 +458,14 @@ impl OnceError {
                 "Please report it with the statement that you ran.",
             ),
         }
+    }
+}
+
+impl OnceError {
+    /// Tells the user what would be an error of a later step, with how to prevent it.
+    pub fn notice(&self) {
+        let Parts { message, hint, .. } = self.parts();
+        crate::spi::notice(message, hint);
     }
 }
 

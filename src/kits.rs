@@ -5,7 +5,7 @@ mod adopt;
 
 use crate::error::{OnceError, Result};
 use crate::targets::{self, Target};
-use crate::{jobs, rights, spi};
+use crate::{documents, jobs, rights, spi};
 use once_core::ident::{Relation, quote};
 use once_core::kit::{is_prefix, render};
 use pgrx::JsonB;
@@ -13,14 +13,21 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
 
-/// A kit: its tables in the order of their creation, then the target on one of them, then what shows
-/// the jobs.
+/// A kit: its tables in the order of their creation, the target on one of them, and views that may be made again.
 struct Kit {
     name: &'static str,
     tables: &'static [(&'static str, &'static str)],
     /// The table that is the target, and the name of the target, both after the prefix.
     target: &'static str,
     spec: &'static str,
+    views: &'static [&'static str],
+    /// Columns that a table which was there may get although they are NOT NULL in the kit: they are filled later.
+    filled_later: &'static [&'static str],
+    bulk: Option<BulkKit>,
+}
+
+/// What a kit of the bulk path has besides: its staging table and what shows the jobs.
+struct BulkKit {
     staging: &'static str,
     jobs_view: (&'static str, &'static str),
     adopt_jobs: &'static str,
@@ -28,20 +35,44 @@ struct Kit {
     job_policies: &'static str,
 }
 
-const KITS: [Kit; 1] = [Kit {
-    name: "promo_codes",
-    tables: &[
-        ("merchant_members", include_str!("../sql/kits/promo_codes/merchant_members.sql")),
-        ("codes", include_str!("../sql/kits/promo_codes/codes.sql")),
-        ("codes_check_temp", include_str!("../sql/kits/promo_codes/codes_check_temp.sql")),
-    ],
-    target: "codes",
-    spec: include_str!("../sql/kits/promo_codes/target.json"),
-    staging: "codes_check_temp",
-    jobs_view: ("codes_import_jobs", include_str!("../sql/kits/promo_codes/codes_import_jobs.sql")),
-    adopt_jobs: include_str!("../sql/kits/promo_codes/adopt_jobs.sql"),
-    job_policies: include_str!("../sql/kits/promo_codes/job_policies.sql"),
-}];
+const KITS: [Kit; 2] = [
+    Kit {
+        name: "promo_codes",
+        tables: &[
+            ("merchant_members", include_str!("../sql/kits/promo_codes/merchant_members.sql")),
+            ("codes", include_str!("../sql/kits/promo_codes/codes.sql")),
+            ("codes_check_temp", include_str!("../sql/kits/promo_codes/codes_check_temp.sql")),
+        ],
+        target: "codes",
+        spec: include_str!("../sql/kits/promo_codes/target.json"),
+        views: &[],
+        filled_later: &[],
+        bulk: Some(BulkKit {
+            staging: "codes_check_temp",
+            jobs_view: ("codes_import_jobs", include_str!("../sql/kits/promo_codes/codes_import_jobs.sql")),
+            adopt_jobs: include_str!("../sql/kits/promo_codes/adopt_jobs.sql"),
+            job_policies: include_str!("../sql/kits/promo_codes/job_policies.sql"),
+        }),
+    },
+    Kit {
+        name: "workouts",
+        tables: &[
+            ("imports", include_str!("../sql/kits/workouts/imports.sql")),
+            ("workout_drafts", include_str!("../sql/kits/workouts/workout_drafts.sql")),
+            ("workouts", include_str!("../sql/kits/workouts/workouts.sql")),
+        ],
+        target: "imports",
+        spec: include_str!("../sql/kits/workouts/target.json"),
+        views: &[include_str!("../sql/kits/workouts/parsed.sql"), include_str!("../sql/kits/workouts/monitoring.sql")],
+        filled_later: &["checksum_sha256", "source"],
+        bulk: None,
+    },
+];
+
+/// The spec that the workouts kit would register in a schema without a prefix.
+pub fn workouts_spec() -> String {
+    render(include_str!("../sql/kits/workouts/target.json"), &[("@prefix@", "")])
+}
 
 /// One installation of a kit: where, and under which names.
 struct Install {
@@ -75,7 +106,7 @@ impl Install {
 /// Creates a kit's tables in a schema, or adopts those that are there, and registers its target.
 /// Installing it again changes nothing.
 ///
-/// `kit`: `promo_codes`. `schema`: an existing schema. `prefix`: begins the names of the tables and of
+/// `kit`: `promo_codes` or `workouts`. `schema`: an existing schema. `prefix`: begins the names of the tables and of
 /// the target, for a second installation. Gives `{kit, schema, target, created: […], adopted: […]}`.
 ///
 /// # Errors
@@ -112,10 +143,12 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
     let name = format!("{}{}", install.prefix, kit.target);
     refuse_taken(&install, &name)?;
     jobs::lock_setup()?;
-    jobs::install()?;
-    // The kit adds policies to import_jobs, which only its owner can.
-    if let Some(oid) = targets::oid_of(&install.jobs)? {
-        rights::require_owner(&install.jobs, oid)?;
+    if kit.bulk.is_some() {
+        jobs::install()?;
+        // The kit adds policies to import_jobs, which only its owner can.
+        if let Some(oid) = targets::oid_of(&install.jobs)? {
+            rights::require_owner(&install.jobs, oid)?;
+        }
     }
 
     let (mut created, mut there) = (Vec::new(), Vec::new());
@@ -130,9 +163,16 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
         }
     }
     let adopted = adopt::tables(&install, &there)?;
-    adopt::fit_staging(&install, &there)?;
-    let (target, new) = register(&install, &name)?;
-    show_jobs(&install, &target, new)?;
+    if let Some(bulk) = &kit.bulk {
+        adopt::fit_staging(&install, bulk, &there)?;
+    }
+    let new = register(&install, &name)?;
+    for view in kit.views {
+        spi::script(&install.render(view))?;
+    }
+    if let Some(bulk) = &kit.bulk {
+        show_jobs(&install, bulk, &Target::named(Some(name.clone()))?, new)?;
+    }
     Ok(json!({
         "kit": kit.name,
         "schema": install.schema,
@@ -156,22 +196,32 @@ fn refuse_taken(install: &Install, name: &str) -> Result<()> {
     }
 }
 
-/// The target, and whether it is new.
-fn register(install: &Install, name: &str) -> Result<(Target, bool)> {
+/// Registers the target; whether it is new.
+fn register(install: &Install, name: &str) -> Result<bool> {
     if targets::registered_relation(name)?.is_some() {
-        return Ok((Target::named(Some(name.into()))?, false));
+        return Ok(false);
     }
     let relation = install.relation(install.kit.target);
     let table = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
-    targets::create(name, table, &install.render(install.kit.spec))
+    let spec = install.render(install.kit.spec);
+    if install.kit.bulk.is_some() {
+        return Ok(targets::create(name, table, &spec)?.created);
+    }
+    let documents = documents::Target::from_spec(name, table, &spec)?;
+    // Rows from before a key may repeat each other: adopt_imports is to sort that out, not the kit.
+    match documents.require_keys() {
+        Err(error @ (OnceError::NoDocumentKey { .. } | OnceError::NoUniqueIndex { .. })) => error.notice(),
+        other => other?,
+    }
+    Ok(targets::register_documents(&documents)?.created)
 }
 
 /// The view over the jobs, and who may see them. A table of that name is from before pg_once: its jobs
 /// are taken over, and it is kept under another name.
-fn show_jobs(install: &Install, target: &Target, new: bool) -> Result<()> {
-    let (view, sql) = install.kit.jobs_view;
+fn show_jobs(install: &Install, kit: &BulkKit, target: &Target, new: bool) -> Result<()> {
+    let (view, sql) = kit.jobs_view;
     if targets::find(&install.relation(view))?.is_some_and(|found| found.is_table) {
-        adopt::jobs(install, target, view)?;
+        adopt::jobs(install, kit, target, view)?;
     }
     spi::script(&install.render(sql))?;
 
@@ -187,5 +237,5 @@ fn show_jobs(install: &Install, target: &Target, new: bool) -> Result<()> {
     for policy in there {
         spi::script(&format!("DROP POLICY {} ON {}", quote(&policy), install.jobs))?;
     }
-    spi::script(&install.render(install.kit.job_policies))
+    spi::script(&install.render(kit.job_policies))
 }

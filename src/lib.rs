@@ -4,6 +4,7 @@ use pgrx::prelude::*;
 
 mod backend;
 mod bulk;
+mod documents;
 mod error;
 mod jobs;
 mod kits;

@@ -2,10 +2,12 @@
 //! the grants that an importer needs.
 
 use crate::backend;
+use crate::documents;
 use crate::error::{OnceError, Result};
 use crate::spi;
-use crate::targets::Target;
+use crate::targets::{self, Target};
 use once_core::ident::{Relation, quote};
+use once_core::spec::Spec;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
@@ -26,11 +28,11 @@ pub fn require(relation: &Relation, oid: Oid, privileges: &[&str], hint: &str) -
 }
 
 /// What someone without rights has to ask the target's owner for.
-pub fn ask_for_access(target: &Target) -> Result<String> {
+pub fn ask_for_access(target: &str) -> Result<String> {
     let call = spi::own("grant_import_access")?;
     spi::known_one(
         "SELECT format('Let the owner of the table run SELECT %s(%L, %L);', $1, $2, current_user)",
-        &[call.to_string().into(), target.name.as_str().into()],
+        &[call.to_string().into(), target.into()],
         |row| row.need(1),
     )
 }
@@ -46,10 +48,10 @@ pub fn require_owner(relation: &Relation, oid: Oid) -> Result<()> {
     if owner { Ok(()) } else { Err(OnceError::NotOwner { relation: relation.clone(), role }) }
 }
 
-/// Grants `role` what importing into `target` takes, and nothing more: to fill, flag and clear the
+/// Grants `role` what importing into `target` takes, and nothing more. In bulk: to fill, flag and clear the
 /// staging table, to insert into production and delete from it (a rollback; row-level security and the
 /// protect column still bound which rows). Not UPDATE or TRUNCATE of production. (Jobs are open to all, by
-/// policies of their own.)
+/// policies of their own.) Documents: to read and insert them and their records, and to work on drafts.
 ///
 /// # Errors
 /// `22004` for a NULL, `42704` for an unknown target or role, `42501` where the caller can't grant it.
@@ -59,10 +61,28 @@ fn grant_import_access(
     target: Option<String>,
     role: Option<String>,
 ) -> std::result::Result<(), pg_sys::panic::ErrorReport> {
-    Ok(grant(Target::named(target)?, role.ok_or(OnceError::NullArgument { name: "role".into() })?)?)
+    let null = |name: &str| OnceError::NullArgument { name: name.into() };
+    Ok(grant(target.ok_or_else(|| null("target"))?, role.ok_or_else(|| null("role"))?)?)
 }
 
-fn grant(target: Target, role: String) -> Result<()> {
+fn grant(target: String, role: String) -> Result<()> {
+    let (relation, spec) = targets::lookup(&target)?;
+    let tables: Vec<(Relation, Oid, &str)> = match spec {
+        Spec::Bulk(_) => {
+            let target = Target::named(Some(target))?;
+            vec![
+                (target.bulk.staging, target.staging_oid, "SELECT, INSERT, UPDATE, DELETE"),
+                (target.bulk.relation, target.relation_oid, "SELECT, INSERT, DELETE"),
+            ]
+        }
+        Spec::Document(spec) => {
+            let table = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
+            let tables = documents::Target::fit(target.clone(), table, spec)?.tables();
+            targets::require_vouched(&target, &tables.iter().map(|(_, oid)| *oid).collect::<Vec<_>>())?;
+            let privileges = ["SELECT, INSERT", "SELECT, INSERT, UPDATE, DELETE", "SELECT, INSERT"];
+            tables.into_iter().zip(privileges).map(|((relation, oid), granted)| (relation, oid, granted)).collect()
+        }
+    };
     let known: bool = spi::known_one(
         "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname::text = $1)",
         &[role.as_str().into()],
@@ -71,7 +91,8 @@ fn grant(target: Target, role: String) -> Result<()> {
     if !known {
         return Err(OnceError::UnknownRole { name: role });
     }
-    let mut schemas = vec![spi::own("")?.schema, target.bulk.relation.schema.clone()];
+    let mut schemas = vec![spi::own("")?.schema];
+    schemas.extend(tables.iter().map(|(relation, _, _)| relation.schema.clone()));
     schemas.dedup();
     for schema in schemas {
         grant_one(
@@ -82,17 +103,13 @@ fn grant(target: Target, role: String) -> Result<()> {
             &schema,
         )?;
     }
-    let tables = [
-        (target.bulk.staging.clone(), "SELECT, INSERT, UPDATE, DELETE"),
-        (target.bulk.relation.clone(), "SELECT, INSERT, DELETE"),
-    ];
-    for (table, privileges) in tables {
+    for (table, _, privileges) in &tables {
         for privilege in privileges.split(", ") {
             let check = format!("SELECT has_table_privilege($2::name, $1, '{privilege}')");
             grant_one(privilege, &format!("TABLE {table}"), &role, &check, &table.to_string())?;
         }
     }
-    for sequence in owned_sequences(&target)? {
+    for sequence in owned_sequences(&tables.iter().map(|(_, oid, _)| *oid).collect::<Vec<_>>())? {
         let check = "SELECT has_sequence_privilege($2::name, $1, 'USAGE')";
         grant_one("USAGE", &format!("SEQUENCE {sequence}"), &role, check, &sequence.to_string())?;
     }
@@ -116,13 +133,13 @@ fn grant_one(privilege: &str, object: &str, role: &str, check: &str, name: &str)
 }
 
 /// Sequences that fill columns by a default (an identity column needs no grant).
-fn owned_sequences(target: &Target) -> Result<Vec<Relation>> {
+fn owned_sequences(tables: &[Oid]) -> Result<Vec<Relation>> {
     spi::known(
         "SELECT n.nspname::text, c.relname::text FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' \
          JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'a' \
-         AND d.refobjid IN ($1, $2)",
-        &[target.relation_oid.into(), target.staging_oid.into()],
+         AND d.refobjid = ANY ($1)",
+        &[tables.to_vec().into()],
         |row| Ok(Relation { schema: row.need(1)?, name: row.need(2)? }),
     )
 }

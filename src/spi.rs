@@ -40,8 +40,9 @@ thread_local! {
     static KEPT: RefCell<HashMap<String, Rc<OwnedPreparedStatement>>> = RefCell::default();
 }
 
-/// As `read`, of a statement that every call makes: what it costs to plan is paid once a session. For the catalogs and
-/// pg_once's own tables only; statements over users' rows are planned with what they are about.
+/// As `read`, of a statement that every call makes: what it costs to plan is paid once a session. For the catalogs,
+/// pg_once's own tables and what a unique index answers; other statements over users' rows are planned with what they are
+/// about.
 pub fn known<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
     Spi::connect(|client| {
         let statement = kept(sql, args, |types| client.prepare(sql, types))?;

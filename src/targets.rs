@@ -7,19 +7,18 @@ mod registry;
 use crate::error::{OnceError, Result};
 use crate::spi::{self, Arg};
 
-use catalog::Column;
 use once_core::bulk::{Bulk, KeyColumn, Lookup, Rule};
 use once_core::ident::{Relation, quote, quote_list};
-use once_core::spec::{STAGING_COLUMNS, Spec, wrong};
+use once_core::spec::{BulkSpec, STAGING_COLUMNS, Spec, wrong};
 use pgrx::pg_sys::{self, Oid};
 
-pub use catalog::{Table, find, oid_of, unique_index};
-pub use registry::{create, registered_relation};
+pub use catalog::{Column, Table, describe, find, key_index, oid_of, unique_index};
+pub use registry::{create, lookup, register_documents, registered_relation, require_vouched};
 
-/// A target whose tables are there and fit its spec.
+/// A target that takes rows in bulk, whose tables are there and fit its spec.
 pub struct Target {
     pub name: String,
-    pub spec: Spec,
+    pub spec: BulkSpec,
     pub bulk: Bulk,
     pub relation_oid: Oid,
     pub staging_oid: Oid,
@@ -55,16 +54,27 @@ impl Target {
     pub fn named(name: Option<String>) -> Result<Self> {
         let name = name.ok_or(OnceError::NullArgument { name: "target".into() })?;
         let (relation, spec) = registry::lookup(&name)?;
+        let Spec::Bulk(spec) = spec else {
+            return Err(OnceError::WrongKind { name, is: spec.kind().into(), must: "bulk".into() });
+        };
         let production = catalog::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
         let staging_name = staging_of(&production.relation, &spec)?;
         let staging = catalog::find(&staging_name)?.ok_or(OnceError::RelationGone { relation: staging_name })?;
-        registry::require_vouched(&name, &production, &staging)?;
+        registry::require_vouched(&name, &[production.oid, staging.oid])?;
         Self::fit(name, production, Some(staging), spec)
     }
 
     /// The target as job `job` recorded it; its staging table may be gone.
     pub fn of_job(job: &str, name: String, relation: Relation, spec: &str) -> Result<Self> {
-        let spec = Spec::parse(spec).map_err(|error| OnceError::BadJobSpec { job: job.into(), error })?;
+        let spec = match Spec::parse(spec) {
+            Ok(Spec::Bulk(spec)) => spec,
+            Ok(other) => {
+                let error =
+                    wrong("kind", format!("a {} target has no jobs", other.kind()), "Restore what was recorded.");
+                return Err(OnceError::BadJobSpec { job: job.into(), error });
+            }
+            Err(error) => return Err(OnceError::BadJobSpec { job: job.into(), error }),
+        };
         let production = catalog::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
         let needed: Vec<(&str, String)> = [Some(&spec.job_column), spec.scope.as_ref(), spec.protect.as_ref()]
             .into_iter()
@@ -81,7 +91,7 @@ impl Target {
     }
 
     /// Checks that the tables have what the spec names.
-    fn fit(name: String, production: Table, staging: Option<Table>, spec: Spec) -> Result<Self> {
+    fn fit(name: String, production: Table, staging: Option<Table>, spec: BulkSpec) -> Result<Self> {
         if !production.is_table {
             return Err(OnceError::NotATable { relation: production.relation });
         }
@@ -106,7 +116,7 @@ impl Target {
         name: String,
         production: Table,
         staging: Option<Table>,
-        mut spec: Spec,
+        mut spec: BulkSpec,
         mut equality: Vec<KeyColumn>,
         columns: Vec<String>,
     ) -> Result<Self> {
@@ -228,7 +238,7 @@ fn fits(column: &Column) -> Option<Rule> {
 }
 
 /// The name of the staging table, which stands beside its target.
-fn staging_of(relation: &Relation, spec: &Spec) -> Result<Relation> {
+fn staging_of(relation: &Relation, spec: &BulkSpec) -> Result<Relation> {
     let name = spec.staging.clone().unwrap_or_else(|| format!("{}_staging", relation.name));
     if name.len() > 63 || name.is_empty() {
         return Err(OnceError::LongName { name });
@@ -240,7 +250,7 @@ fn take(columns: &mut Vec<KeyColumn>, name: &str) -> Option<KeyColumn> {
     columns.iter().position(|c| c.name == name).map(|at| columns.swap_remove(at))
 }
 
-fn no_unique_index(relation: &Relation, columns: &[String], how: &str) -> OnceError {
+pub fn no_unique_index(relation: &Relation, columns: &[String], how: &str) -> OnceError {
     OnceError::NoUniqueIndex {
         relation: relation.clone(),
         columns: quote_list(columns),
@@ -248,7 +258,7 @@ fn no_unique_index(relation: &Relation, columns: &[String], how: &str) -> OnceEr
     }
 }
 
-fn missing(table: &Table, wanted: &[(&str, String)]) -> Result<()> {
+pub fn missing(table: &Table, wanted: &[(&str, String)]) -> Result<()> {
     let absent: Vec<&(&str, String)> = wanted.iter().filter(|(name, _)| table.column(name).is_none()).collect();
     if absent.is_empty() {
         return Ok(());
@@ -262,7 +272,7 @@ fn missing(table: &Table, wanted: &[(&str, String)]) -> Result<()> {
     })
 }
 
-fn wrong_column(table: &Table, column: &Column, must: String, statement: String) -> OnceError {
+pub fn wrong_column(table: &Table, column: &Column, must: String, statement: String) -> OnceError {
     OnceError::WrongColumn {
         relation: table.relation.clone(),
         column: column.name.clone(),
@@ -272,7 +282,7 @@ fn wrong_column(table: &Table, column: &Column, must: String, statement: String)
     }
 }
 
-fn require_type(table: &Table, name: &str, base: Oid, sql_type: &str) -> Result<()> {
+pub fn require_type(table: &Table, name: &str, base: Oid, sql_type: &str) -> Result<()> {
     match table.column(name) {
         Some(column) if column.base != base => Err(wrong_column(
             table,
@@ -286,7 +296,7 @@ fn require_type(table: &Table, name: &str, base: Oid, sql_type: &str) -> Result<
 
 /// A scope is compared, locked and recorded as text, so equal scopes must be equal texts, whatever the
 /// session's settings.
-fn require_plain_scope(production: &Table, scope: Option<&String>) -> Result<()> {
+pub fn require_plain_scope(production: &Table, scope: Option<&String>) -> Result<()> {
     const PLAIN: [Oid; 8] = [
         pg_sys::UUIDOID,
         pg_sys::INT2OID,
@@ -310,7 +320,7 @@ fn require_plain_scope(production: &Table, scope: Option<&String>) -> Result<()>
     }
 }
 
-fn require_columns(production: &Table, spec: &Spec) -> Result<()> {
+fn require_columns(production: &Table, spec: &BulkSpec) -> Result<()> {
     let mut wanted: Vec<(&str, String)> = Vec::new();
     let named = spec.scope.iter().chain(&spec.key).chain(spec.columns.iter().flatten()).chain(&spec.required);
     wanted.extend(named.map(|name| (name.as_str(), "text".to_string())));
@@ -333,7 +343,7 @@ fn require_columns(production: &Table, spec: &Spec) -> Result<()> {
 }
 
 /// What is copied besides scope and key: what the spec says, else all that an import can fill.
-fn copied_columns(production: &Table, staging: Option<&Table>, spec: &Spec) -> Result<Vec<String>> {
+fn copied_columns(production: &Table, staging: Option<&Table>, spec: &BulkSpec) -> Result<Vec<String>> {
     let beside = |name: &String| Some(name) != spec.scope.as_ref() && !spec.key.contains(name);
     if let Some(columns) = &spec.columns {
         return Ok(columns.iter().filter(|name| beside(name)).cloned().collect());
@@ -349,7 +359,7 @@ fn copied_columns(production: &Table, staging: Option<&Table>, spec: &Spec) -> R
 }
 
 /// An alias stands for a column that is staged, and is not the name of one itself.
-fn require_aliases(target: &str, spec: &Spec, columns: &[String]) -> Result<()> {
+fn require_aliases(target: &str, spec: &BulkSpec, columns: &[String]) -> Result<()> {
     let staged = |name: &String| spec.scope.iter().chain(&spec.key).chain(columns).any(|c| c == name);
     let error = match spec.aliases.iter().find(|(alias, column)| staged(alias) || !staged(column)) {
         None => return Ok(()),
@@ -365,7 +375,7 @@ fn require_aliases(target: &str, spec: &Spec, columns: &[String]) -> Result<()> 
     Err(OnceError::BadSpec { target: target.into(), error })
 }
 
-fn require_staging(staging: &Table, production: &Table, spec: &Spec, columns: &[String]) -> Result<()> {
+fn require_staging(staging: &Table, production: &Table, spec: &BulkSpec, columns: &[String]) -> Result<()> {
     let type_of = |name: &str| production.column(name).map_or("text".into(), |c| c.sql_type.clone());
     let copied = || spec.scope.iter().chain(&spec.key).chain(columns).chain(&spec.required);
     let mut wanted: Vec<(&str, String)> = copied().map(|name| (name.as_str(), type_of(name))).collect();

@@ -3,13 +3,13 @@
 -- PUBLIC on the tables themselves.
 
 COMMENT ON FUNCTION @extschema@.create_target(text, regclass, jsonb) IS
-'Registers a table as a target under a name, and creates its UNLOGGED staging table beside it where there is none. spec: {"key": [columns], "scope": column, "staging": table, "job_column": uuid column, "protect": boolean column, "columns": [copied], "required": [not blank], "aliases": {name in files: column}}; only key is needed. Gives {target, relation, staging, created}; the same again changes nothing. Raises 22004 (a NULL), 22023 (spec), 42703, 42804, 42P10 (table lacks a column, a type, the unique index), 42710 (name taken), 42501 (not the owner).';
+'Registers a table as a target under a name; one that takes rows in bulk gets an UNLOGGED staging table beside it where there is none. spec of documents: {"kind": "document", ...}, see the docs. spec in bulk: {"key": [columns], "scope": column, "staging": table, "job_column": uuid column, "protect": boolean column, "columns": [copied], "required": [not blank], "aliases": {name in files: column}}; only key is needed. Gives {target, relation, staging (NULL for documents), created}; the same again changes nothing. Raises 22004 (a NULL), 22023 (spec), 42703, 42804, 42P10 (table lacks a column, a type, the unique index), 42710 (name taken), 42501 (not the owner).';
 COMMENT ON FUNCTION @extschema@.drop_target(text) IS
 'Forgets a target; its tables and jobs stay, and the jobs can still be verified and rolled back. Raises 22004, 42704 (unknown), 42501 (not the owner).';
 COMMENT ON FUNCTION @extschema@.install_kit(text, text, text) IS
-'Creates a kit''s tables in a schema, or adopts those that are there, and registers its target. kit: promo_codes. prefix: begins the names of tables and target, for a second installation. Gives {kit, schema, target, created, adopted}; the same again changes nothing. Raises 22004, 42704 (kit), 3F000 (schema), 22023 (prefix), 42710 (target name taken), 42501, and what create_target raises of tables that do not fit.';
+'Creates a kit''s tables in a schema, or adopts those that are there, and registers its target. kit: promo_codes or workouts. prefix: begins the names of tables and target, for a second installation. Gives {kit, schema, target, created, adopted}; the same again changes nothing. Raises 22004, 42704 (kit), 3F000 (schema), 22023 (prefix), 42710 (target name taken), 42501, and what create_target raises of tables that do not fit.';
 COMMENT ON FUNCTION @extschema@.grant_import_access(text, text) IS
-'Grants a role what importing into a target takes: to use the schemas, to fill, flag and clear staging, to read, insert into and delete from the table (for rollbacks; row-level security still decides which rows). Not UPDATE or TRUNCATE. Jobs are open to whoever may use the schema, by policies of their own. Raises 22004, 42704 (unknown target or role), 42501 (you can not grant it).';
+'Grants a role what importing into a target takes: to use the schemas; in bulk to fill, flag and clear staging, to read, insert into and delete from the table (for rollbacks; row-level security still decides which rows); for documents to read and insert them and their records, and to work on drafts. Not UPDATE or TRUNCATE of the table. Jobs are open to whoever may use the schema, by policies of their own. Raises 22004, 42704 (unknown target or role), 42501 (you can not grant it).';
 
 COMMENT ON FUNCTION @extschema@.begin_file(text, text, text) IS
 'Before a file is staged: says in which scopes it is staged already, by the SHA-256 of its content (64 lower-case hex digits), and keeps others from staging it until the transaction ends. scope: the one that it is for, NULL where its rows say so. Gives a row a scope, none for a new file. Raises 22004, 22023 (hash), 42704, 42501, 55000 (a crash emptied staging).';
@@ -36,6 +36,24 @@ COMMENT ON FUNCTION @extschema@.duplicate_report_query(text, text, text[]) IS
 'The statement behind duplicate_report, for EXECUTE ... USING scope (text). columns: the staged columns to give, NULL for row_number and the whole row as jsonb. Raises as validate_staged, and 42703 for a column that is not staged.';
 COMMENT ON FUNCTION @extschema@.clear_staging(text, text) IS
 'Deletes a scope''s staged rows and the list of its files, and lets it go on after a crash has emptied staging. Gives {success, rows_deleted, rows_remaining}; an empty staging gives 0 and 0. Raises 22004, 22023, 42704, 55P03, 42501.';
+
+COMMENT ON FUNCTION @extschema@.import_document(text, text, text, text, text, text[]) IS
+'Takes a raw text in once per owner, by the SHA-256 of its normalised content. owner: the scope column''s value as text, NULL where unknown. content: kept as it is. source, source_ref: where it comes from. tags: NULL means none. Gives one row: the id of the new or the existing document as text, is_duplicate, a message, the checksum. Writes no import_jobs row. Raises 22004 (a NULL), 22023 (blank content, the tag duplicate_archived, an owner where there is no scope), 54000 (above 1,000,000,000 bytes), 42704, 42809, 42P10, 42501 (target).';
+COMMENT ON FUNCTION @extschema@.commit_document(text, text, jsonb) IS
+'Commits what was parsed from a document once: per draft, and per owner, key and content. draft: its id as text. parsed: a JSON object, kept whole; the target''s spec says which fields fill columns. Gives one row: the id of the new or the existing record as text, is_duplicate, a message. Raises 22004 (a NULL, a field of the key missing, an unknown owner), 22023 (no object; another owner than the document''s), 22007, 22008, 22P02 (a field that is no value of its column), P0002 (unknown draft), 55000 (no checksum; no records), 42704, 42809, 42P10, 42501 (target).';
+COMMENT ON FUNCTION @extschema@.document_checksum(text, text) IS
+'The checksum by which a document is found: SHA-256 of its normalised text, 64 lower-case hex digits; NULL for NULL. normalizer: whitespace, keep_lines or exact. Not for indexes: a later version may give another one. Raises 22004, 22023 (normalizer).';
+COMMENT ON FUNCTION @extschema@.adopt_imports(regclass, boolean, bigint) IS
+'Adopts documents from before there was a key: computes missing checksums, tags all but the oldest of one owner and content duplicate_archived (nothing is deleted), replaces a unique key on the checksum alone, adds NOT NULL, the format check and the unique keys, fills content hashes of records from their documents. dry_run: only tells. max_rows: changed by this call at most, NULL for all. Gives {dry_run, relation, rows, columns_added, checksums_computed, checksums_malformed, duplicates_archived, keys_replaced, constraints_added, records_filled, records_without_hash, complete}. Keeps writers out until the transaction ends. Raises 22004, 22023 (max_rows), 42501 (not the owner), 42703, 42804 (columns).';
+
+COMMENT ON FUNCTION @extschema@.import_raw_text_idempotent(uuid, text, text, text, text[], text) IS
+'import_document for athletes'' training logs. athlete_id: NULL where unknown. raw_text: kept as it is.';
+COMMENT ON FUNCTION @extschema@.commit_workout_idempotent(uuid, jsonb, text) IS
+'commit_document for workouts. parsed_workout: an object with workout_date (YYYY-MM-DD); title becomes session_title; athlete_id counts only where the import has none.';
+COMMENT ON FUNCTION @extschema@.check_import_duplicate(text, uuid, text) IS
+'Whether a content is there, by its SHA-256 in hex: one row, "exists" with the oldest import that has it, or false with NULLs. athlete_id: whose, NULL for anyone''s. Raises 22004 (checksum), and what the target raises.';
+COMMENT ON FUNCTION @extschema@.check_workout_duplicate(uuid, date, text, text) IS
+'Whether an athlete has a workout of this content on that day: one row, "exists" with the workout, or false with NULLs. Raises 22004 (a NULL), 55000 (a target without records), and what the target raises.';
 
 COMMENT ON FUNCTION @extschema@.mark_duplicates_in_temp(uuid, bigint, text) IS
 'mark_duplicates for a merchant''s staged promo codes.';

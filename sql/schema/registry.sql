@@ -18,9 +18,12 @@ CREATE TABLE @extschema@.targets (
   name          text PRIMARY KEY CHECK (name OPERATOR(pg_catalog.<>) ''),
   schema_name   text NOT NULL,
   table_name    text NOT NULL,
-  staging_name  text NOT NULL,
+  staging_name  text,
   spec          jsonb NOT NULL CHECK (
-    pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'key') OPERATOR(pg_catalog.=) 'array'
+    CASE WHEN coalesce(spec OPERATOR(pg_catalog.->>) 'kind', 'bulk') OPERATOR(pg_catalog.=) 'bulk' THEN
+      staging_name IS NOT NULL
+      AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'key') OPERATOR(pg_catalog.=) 'array', false)
+    ELSE staging_name IS NULL END
     AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'columns'), 'array') OPERATOR(pg_catalog.=) 'array'
     AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'required'), 'array') OPERATOR(pg_catalog.=) 'array'),
   registered_by text NOT NULL DEFAULT current_user,
@@ -36,6 +39,7 @@ CREATE FUNCTION @extschema@.targets_guard() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $once$
 DECLARE
   entry @extschema@.targets;
+  names text[];
   owned boolean;
   is_superuser boolean := (SELECT rolsuper FROM pg_roles WHERE rolname = current_user);
 BEGIN
@@ -45,18 +49,21 @@ BEGIN
     NEW.registered_by := current_user;
     entry := NEW;
   END IF;
-  SELECT count(*) = 2 AND bool_and(pg_has_role(c.relowner, 'USAGE')) INTO owned
+  -- The table and all that the spec names beside it.
+  SELECT array_agg(DISTINCT u.name) INTO names
+  FROM unnest(ARRAY[entry.table_name, entry.staging_name, entry.spec #>> '{drafts,table}', entry.spec #>> '{records,table}']) AS u(name)
+  WHERE u.name IS NOT NULL;
+  SELECT count(*) = cardinality(names) AND bool_and(pg_has_role(c.relowner, 'USAGE')) INTO owned
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE n.nspname = entry.schema_name AND c.relname IN (entry.table_name, entry.staging_name)
-    AND c.relpersistence <> 't';
+  WHERE n.nspname = entry.schema_name AND c.relname = ANY (names) AND c.relpersistence <> 't';
   IF is_superuser OR owned
      OR (TG_OP = 'DELETE' AND entry.registered_by IN (SELECT rolname FROM pg_roles WHERE pg_has_role(oid, 'USAGE'))) THEN
     RETURN entry;
   END IF;
   RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
     MESSAGE = format('target "%s" can be registered and dropped only by the owner of its tables', entry.name),
-    DETAIL = format('Role "%s" does not own both %I.%I and %I.%I.', current_user,
-                    entry.schema_name, entry.table_name, entry.schema_name, entry.staging_name),
+    DETAIL = format('Role "%s" does not own all of %s in schema %I.', current_user,
+                    (SELECT string_agg(quote_ident(n), ', ') FROM unnest(names) n), entry.schema_name),
     HINT = 'Let their owner do it.';
 END
 $once$;
@@ -71,9 +78,11 @@ REVOKE ALL ON FUNCTION @extschema@.targets_guard() FROM PUBLIC;
 
 CREATE VIEW @extschema@.target_list AS
 SELECT t.name,
+       coalesce(t.spec OPERATOR(pg_catalog.->>) 'kind', 'bulk') AS kind,
        pg_catalog.format('%I.%I', t.schema_name, t.table_name) AS relation,
-       pg_catalog.format('%I.%I', t.schema_name, t.staging_name) AS staging,
-       ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec OPERATOR(pg_catalog.->) 'key')) AS key,
+       CASE WHEN t.staging_name IS NOT NULL THEN pg_catalog.format('%I.%I', t.schema_name, t.staging_name) END AS staging,
+       ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec OPERATOR(pg_catalog.->) 'key')
+             UNION ALL SELECT t.spec OPERATOR(pg_catalog.->>) 'checksum' WHERE t.spec OPERATOR(pg_catalog.->) 'checksum' IS NOT NULL) AS key,
        t.spec OPERATOR(pg_catalog.->>) 'scope' AS scope,
        t.spec OPERATOR(pg_catalog.->>) 'job_column' AS job_column,
        t.spec OPERATOR(pg_catalog.->>) 'protect' AS protect,
@@ -90,4 +99,4 @@ COMMENT ON TABLE @extschema@.targets IS
 COMMENT ON FUNCTION @extschema@.targets_guard() IS
   'Trigger of targets: only the owner of the target and staging tables may register or drop a target. Raises 42501.';
 COMMENT ON VIEW @extschema@.target_list IS
-  'The registered targets: table, staging table, key, scope, job column, protect column, copied and required columns, other names of columns in files, and who registered them.';
+  'The registered targets: kind (bulk, document), table, staging table (NULL where rows are not staged), key, scope, job column, protect column, copied and required columns, other names of columns in files, and who registered them.';

@@ -137,7 +137,7 @@ fn recover_staging(
 {
     let files = files.ok_or(OnceError::NullArgument { name: "files".into() })?;
     let target = Target::named(target)?;
-    let hint = crate::rights::ask_for_access(&target)?;
+    let hint = crate::rights::ask_for_access(&target.name)?;
     crate::rights::require(&target.bulk.staging, target.staging_oid, &["SELECT", "DELETE"], &hint)?;
     let known = format!(
         "SELECT scope, count(*) FROM {} WHERE staging_schema = $1 AND staging_name = $2 AND {} AND rows > 0 \
@@ -211,7 +211,7 @@ fn open(target: Option<String>, sha256: Option<String>) -> Result<(Target, Strin
         return Err(OnceError::BadHash { given: sha256 });
     }
     let target = Target::named(target)?;
-    let hint = crate::rights::ask_for_access(&target)?;
+    let hint = crate::rights::ask_for_access(&target.name)?;
     crate::rights::require(&target.bulk.staging, target.staging_oid, &["SELECT", "INSERT", "UPDATE"], &hint)?;
     Ok((target, sha256))
 }

@@ -28,7 +28,7 @@ fn rollback_import_job(
 ) -> std::result::Result<JsonB, ErrorReport> {
     let keep = p_keep_protected.ok_or(OnceError::NullArgument { name: "p_keep_protected".into() })?;
     let (target, scope) = jobs::load(p_job_id, false)?.open()?;
-    let hint = rights::ask_for_access(&target)?;
+    let hint = rights::ask_for_access(&target.name)?;
     rights::require(&target.bulk.relation, target.relation_oid, &["SELECT", "DELETE"], &hint)?;
     jobs::lock(&target, &scope)?;
     let job = jobs::load(p_job_id, true)?;

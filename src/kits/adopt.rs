@@ -1,6 +1,6 @@
 //! Adopting tables that were there before the kit.
 
-use super::Install;
+use super::{BulkKit, Install};
 use crate::backend;
 use crate::error::{OnceError, Result};
 use crate::spi;
@@ -18,6 +18,7 @@ struct Wanted {
     default: Option<String>,
     identity: bool,
     not_null: bool,
+    primary_key: bool,
 }
 
 /// Adds what the tables lack and can be given without touching their rows; gives their names.
@@ -32,11 +33,12 @@ pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>>
     for ((name, table), columns) in there.iter().zip(fresh_columns(install, there)?) {
         let mut added = Vec::new();
         for wanted in columns {
-            if table.column(&wanted.name).is_none() && add(table, &wanted)? {
+            let filled_later = install.kit.filled_later.contains(&wanted.name.as_str());
+            if table.column(&wanted.name).is_none() && add(table, &wanted, filled_later)? {
                 added.push(wanted.name);
             }
         }
-        if *name == install.kit.staging {
+        if install.kit.bulk.as_ref().is_some_and(|bulk| bulk.staging == *name) {
             add_row_index(table)?;
         }
         if !added.is_empty() {
@@ -69,10 +71,10 @@ fn require_trusted(table: &Table) -> Result<()> {
 
 /// A staging table that was just created beside an adopted table takes its types, so that nothing is cast,
 /// and maybe rounded, on the way.
-pub fn fit_staging(install: &Install, there: &[(&str, Table)]) -> Result<()> {
+pub fn fit_staging(install: &Install, kit: &BulkKit, there: &[(&str, Table)]) -> Result<()> {
     let adopted = |wanted: &str| there.iter().find(|(name, _)| *name == wanted).map(|(_, table)| table);
-    let (Some(production), None) = (adopted(install.kit.target), adopted(install.kit.staging)) else { return Ok(()) };
-    let staging = install.relation(install.kit.staging);
+    let (Some(production), None) = (adopted(install.kit.target), adopted(kit.staging)) else { return Ok(()) };
+    let staging = install.relation(kit.staging);
     let Some(created) = targets::find(&staging)? else { return Ok(()) };
     for column in &created.columns {
         match production.column(&column.name) {
@@ -108,7 +110,8 @@ fn fresh_columns(install: &Install, there: &[(&str, Table)]) -> Result<Vec<Vec<W
 
 fn columns(relation: &Relation) -> Result<Vec<Wanted>> {
     spi::fresh(
-        "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid), a.attidentity <> '', a.attnotnull \
+        "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid), a.attidentity <> '', a.attnotnull, \
+         EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY (i.indkey)) \
          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
          WHERE n.nspname::text = $1 AND c.relname::text = $2 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
@@ -120,23 +123,26 @@ fn columns(relation: &Relation) -> Result<Vec<Wanted>> {
                 default: row.get(3)?,
                 identity: row.need(4)?,
                 not_null: row.need(5)?,
+                primary_key: row.need(6)?,
             })
         },
     )
 }
 
-/// Whether the column was added. An identity would number the rows that are there, and a NOT NULL
-/// column without a default has no value for them; whether the kit can do without is for
+/// Whether the column was added. An identity or a primary key would number the rows that are there, and a NOT NULL
+/// column without a default has no value for them, unless it is `filled_later`; whether the kit can do without is for
 /// `create_target` to say.
-fn add(there: &Table, wanted: &Wanted) -> Result<bool> {
-    if wanted.identity || (wanted.not_null && wanted.default.is_none()) {
+fn add(there: &Table, wanted: &Wanted, filled_later: bool) -> Result<bool> {
+    if wanted.identity || wanted.primary_key || (wanted.not_null && wanted.default.is_none() && !filled_later) {
         return Ok(false);
     }
     let (relation, column) = (&there.relation, quote(&wanted.name));
     let add = format!("ALTER TABLE {relation} ADD COLUMN {column} {}", wanted.sql_type);
     match wanted.default.as_deref() {
         None => spi::script(&add)?,
-        Some(constant @ ("true" | "false")) => spi::script(&format!("{add} NOT NULL DEFAULT {constant}"))?,
+        Some(constant @ ("true" | "false" | "'{}'::text[]")) => {
+            spi::script(&format!("{add} NOT NULL DEFAULT {constant}"))?;
+        }
         // Such as a time of creation: true of rows to come, not of those that are there.
         Some(default) => {
             spi::script(&format!("{add}; ALTER TABLE {relation} ALTER COLUMN {column} SET DEFAULT {default}"))?
@@ -157,7 +163,7 @@ fn add_row_index(staging: &Table) -> Result<()> {
 
 /// Takes over a table of jobs from before pg_once: its rows become jobs under their own ids, and it is
 /// renamed to `…_before_once`, whole.
-pub fn jobs(install: &Install, target: &Target, name: &str) -> Result<()> {
+pub fn jobs(install: &Install, kit: &BulkKit, target: &Target, name: &str) -> Result<()> {
     let old = install.relation(name);
     let states = spi::fresh_one(
         &format!(
@@ -173,7 +179,7 @@ pub fn jobs(install: &Install, target: &Target, name: &str) -> Result<()> {
     let spec = serde_json::to_string(&target.spec).map_err(|e| OnceError::Internal(e.to_string()))?;
     let relation = &target.bulk.relation;
     let taken = spi::write(
-        &install.render(install.kit.adopt_jobs),
+        &install.render(kit.adopt_jobs),
         &[target.name.as_str().into(), relation.schema.as_str().into(), relation.name.as_str().into(), spec.into()],
     )?;
     let absent: i64 = spi::fresh_one(

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::spi;
 use once_core::bulk::{KeyColumn, Rule};
+use once_core::document::statements::ARCHIVED;
 use once_core::ident::{Relation, quote};
 use pgrx::pg_sys::Oid;
 
@@ -122,13 +123,22 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
 
 /// The unique index on exactly these columns (in any order) that can be an arbiter for them.
 pub fn unique_index(table: &Table, names: &[String]) -> Result<Option<Oid>> {
+    key_index(table, names, None, false)
+}
+
+/// As `unique_index`; it may leave out the rows that are archived by this column of tags. `nulls_equal`: NULL must be
+/// a value like any other in it.
+pub fn key_index(table: &Table, names: &[String], tags: Option<&str>, nulls_equal: bool) -> Result<Option<Oid>> {
     let found = spi::known(
-        "SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND NOT i.indisexclusion \
-         AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = cardinality($2) \
-         AND (SELECT count(DISTINCT a.attname) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname::text = ANY ($2) \
-              AND a.attnum = ANY ((string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts])) = cardinality($2) \
-         ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1",
-        &[table.oid.into(), names.to_vec().into()],
+        &format!(
+            "SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND NOT i.indisexclusion \
+             AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = format('(NOT (%I @> ARRAY[%L::text]))', coalesce($3, ''), '{ARCHIVED}')) \
+             AND i.indexprs IS NULL AND i.indnkeyatts = cardinality($2) AND (i.indnullsnotdistinct OR NOT $4) \
+             AND (SELECT count(DISTINCT a.attname) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname::text = ANY ($2) \
+                  AND a.attnum = ANY ((string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts])) = cardinality($2) \
+             ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1"
+        ),
+        &[table.oid.into(), names.to_vec().into(), tags.into(), nulls_equal.into()],
         |row| row.need::<Oid>(1),
     )?;
     Ok(found.into_iter().next())

@@ -6,17 +6,18 @@ use crate::backend::Jsonb;
 use crate::error::{OnceError, Result};
 use crate::{jobs, rights, spi};
 use once_core::ident::{Relation, quote, quote_list};
-use once_core::spec::{Spec, wrong};
+use once_core::spec::{BulkSpec, Spec, wrong};
+use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, PgRelation};
 use serde_json::json;
 
-/// Registers a table as a target, and creates its staging table beside it where there is none.
+/// Registers a table as a target. One that takes rows in bulk gets a staging table beside it, where there is none.
 /// Registering it again with the same spec changes nothing.
 ///
 /// `name`: what functions call it. `relation`: the table. `spec`: see the docs for its fields.
-/// Gives `{target, relation, staging, created}`.
+/// Gives `{target, relation, staging, created}`, the staging table NULL where the target has none.
 ///
 /// # Errors
 /// `22004` for a NULL; `22023` for a spec that is wrong in itself; `42703`, `42804`, `42P10` where the
@@ -35,13 +36,10 @@ fn create_target(
     let spec =
         spi::read_one("SELECT $1::text", &[spec.ok_or_else(|| null("spec"))?.into()], |row| row.need::<String>(1))?;
     let table = catalog::describe(oid)?;
-    let (target, created) = create(&name, table, &spec)?;
-    Ok(JsonB(json!({
-        "target": target.name,
-        "relation": spi::shown(&target.bulk.relation)?,
-        "staging": spi::shown(&target.bulk.staging)?,
-        "created": created,
-    })))
+    let shown = spi::shown(&table.relation)?;
+    let Registered { staging, created } = create(&name, table, &spec)?;
+    let staging = staging.map(|staging| spi::shown(&staging)).transpose()?;
+    Ok(JsonB(json!({ "target": name, "relation": shown, "staging": staging, "created": created })))
 }
 
 /// Forgets a target. Its table, its staging table and its jobs stay, and the jobs can still be verified
@@ -56,12 +54,20 @@ fn drop_target(name: Option<String>) -> std::result::Result<(), ErrorReport> {
     let (relation, spec) = lookup(&name)?;
     let registry = spi::own("targets").map_err(ErrorReport::from)?;
     spi::write(&format!("DELETE FROM {registry} WHERE name = $1"), &[name.into()])?;
-    crate::bulk::staging::forget(&staging_of(&relation, &spec)?)?;
+    if let Spec::Bulk(spec) = spec {
+        crate::bulk::staging::forget(&staging_of(&relation, &spec)?)?;
+    }
     Ok(())
 }
 
-/// Registers `table` under `name`; whether that was new. See `create_target`.
-pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
+/// What `create` did.
+pub struct Registered {
+    pub staging: Option<Relation>,
+    pub created: bool,
+}
+
+/// Registers `table` under `name`. See `create_target`.
+pub fn create(name: &str, table: Table, spec: &str) -> Result<Registered> {
     let bad_spec = |error| OnceError::BadSpec { target: name.into(), error };
     if name.is_empty() {
         return Err(bad_spec(wrong("name", "a target's name can't be empty", "Give it one, as 'gift_cards'.")));
@@ -70,12 +76,34 @@ pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
     if !table.is_table {
         return Err(OnceError::NotATable { relation: table.relation });
     }
+    jobs::lock_setup()?;
+    rights::require_owner(&table.relation, table.oid)?;
+    match spec {
+        Spec::Bulk(spec) => create_bulk(name, table, spec),
+        Spec::Document(spec) => {
+            let documents = crate::documents::Target::fit(name.into(), table, spec)?;
+            documents.require_keys()?;
+            register_documents(&documents)
+        }
+    }
+}
+
+/// Registers a target of documents, whose keys may be missing as yet.
+pub fn register_documents(documents: &crate::documents::Target) -> Result<Registered> {
+    for (relation, oid) in documents.tables() {
+        rights::require_owner(&relation, oid)?;
+    }
+    let spec = Spec::Document(documents.statements.spec.clone());
+    let created = register(&documents.name, &documents.statements.relation, None, &spec)?;
+    Ok(Registered { staging: None, created })
+}
+
+fn create_bulk(name: &str, table: Table, spec: BulkSpec) -> Result<Registered> {
+    let bad_spec = |error| OnceError::BadSpec { target: name.into(), error };
     if spec.staging.as_ref() == Some(&table.relation.name) {
         let remedy = "Name another table: pg_once flags, overwrites and clears what is staged.";
         return Err(bad_spec(wrong("staging", "a table can't be its own staging table", remedy)));
     }
-    jobs::lock_setup()?;
-    rights::require_owner(&table.relation, table.oid)?;
     require_columns(&table, &spec)?;
     jobs::install()?;
 
@@ -90,7 +118,8 @@ pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
     rights::require_owner(&staging.relation, staging.oid)?;
     let (relation, job_indexed) = (table.relation.clone(), catalog::has_index_on(&table, &spec.job_column)?);
     let target = Target::fit(name.into(), table, Some(staging), spec)?;
-    let created = register(&target)?;
+    let spec = Spec::Bulk(target.spec.clone());
+    let created = register(name, &relation, Some(&target.bulk.staging), &spec)?;
     if created && !job_indexed {
         let column = quote(&target.spec.job_column);
         spi::notice(
@@ -101,61 +130,59 @@ pub fn create(name: &str, table: Table, spec: &str) -> Result<(Target, bool)> {
         );
     }
     crate::bulk::staging::plant(&target)?;
-    Ok((target, created))
+    Ok(Registered { staging: Some(target.bulk.staging), created })
 }
 
 /// Whether the registration is new; one that says the same is left as it is.
-fn register(target: &Target) -> Result<bool> {
-    let relation = &target.bulk.relation;
-    let sharing = spi::fresh(
-        &format!(
-            "SELECT name FROM {} WHERE schema_name = $1 AND name <> $3 AND ($2 IN (staging_name, table_name) OR staging_name = $4)",
-            spi::own("targets")?
-        ),
-        &[
-            relation.schema.as_str().into(),
-            target.bulk.staging.name.as_str().into(),
-            target.name.as_str().into(),
-            relation.name.as_str().into(),
-        ],
-        |row| row.need::<String>(1),
-    )?;
-    if let Some(other) = sharing.into_iter().next() {
-        return Err(OnceError::StagingTaken { staging: target.bulk.staging.clone(), other });
+fn register(name: &str, relation: &Relation, staging: Option<&Relation>, spec: &Spec) -> Result<bool> {
+    let targets = spi::own("targets")?;
+    if let Some(staging) = staging {
+        let sharing = spi::fresh(
+            &format!(
+                "SELECT name FROM {targets} WHERE schema_name = $1 AND name <> $3 AND ($2 IN (staging_name, table_name) OR staging_name = $4)"
+            ),
+            &[
+                relation.schema.as_str().into(),
+                staging.name.as_str().into(),
+                name.into(),
+                relation.name.as_str().into(),
+            ],
+            |row| row.need::<String>(1),
+        )?;
+        if let Some(other) = sharing.into_iter().next() {
+            return Err(OnceError::StagingTaken { staging: staging.clone(), other });
+        }
     }
-    let spec = serde_json::to_string(&target.spec).map_err(|e| OnceError::Internal(e.to_string()))?;
     let inserted = spi::write(
         &format!(
-            "INSERT INTO {} (name, schema_name, table_name, staging_name, spec) VALUES ($1, $2, $3, $4, $5::jsonb) ON CONFLICT (name) DO NOTHING",
-            spi::own("targets")?
+            "INSERT INTO {targets} (name, schema_name, table_name, staging_name, spec) VALUES ($1, $2, $3, $4, $5::jsonb) ON CONFLICT (name) DO NOTHING"
         ),
         &[
-            target.name.as_str().into(),
+            name.into(),
             relation.schema.as_str().into(),
             relation.name.as_str().into(),
-            target.bulk.staging.name.as_str().into(),
-            spec.as_str().into(),
+            staging.map(|staging| staging.name.clone()).into(),
+            spec.to_json().into(),
         ],
     )?;
     if inserted == 1 {
         return Ok(true);
     }
-    let (there, registered) = lookup(&target.name)?;
-    if there == *relation && registered == target.spec {
+    let (there, registered) = lookup(name)?;
+    if there == *relation && registered == *spec {
         return Ok(false);
     }
-    let registered = serde_json::to_string(&registered).map_err(|e| OnceError::Internal(e.to_string()))?;
     Err(OnceError::TargetExists {
-        name: target.name.clone(),
+        name: name.into(),
         relation: there.to_string(),
-        registered,
-        given: format!("{relation} with {spec}"),
+        registered: registered.to_json(),
+        given: format!("{relation} with {}", spec.to_json()),
     })
 }
 
 /// The staging table: the copied columns with the target's types and collations, the flags, and a number
 /// that the database assigns.
-fn create_staging(staging: &Relation, production: &Table, spec: &Spec) -> Result<Table> {
+fn create_staging(staging: &Relation, production: &Table, spec: &BulkSpec) -> Result<Table> {
     let copied = copied_columns(production, None, spec)?;
     let mut lines: Vec<String> = Vec::new();
     for name in spec.scope.iter().chain(&spec.key).chain(&copied) {
@@ -194,16 +221,19 @@ pub fn registered_relation(name: &str) -> Result<Option<Relation>> {
     }
 }
 
-/// The registry row is only as good as whoever wrote it: he must own both tables today, or else a table
+/// # Errors
+/// `42501` where whoever registered the target does not own these tables.
+///
+/// The registry row is only as good as whoever wrote it: he must own its tables today, or else a table
 /// that was dropped and made anew by another could be written to by the former owner's spec.
-pub fn require_vouched(name: &str, production: &Table, staging: &Table) -> Result<()> {
+pub fn require_vouched(name: &str, tables: &[Oid]) -> Result<()> {
     let (vouched, registered_by) = spi::known_one(
         &format!(
             "SELECT coalesce((SELECT bool_and(pg_has_role(r.oid, c.relowner, 'USAGE')) FROM pg_roles r, pg_class c \
-             WHERE r.rolname::text = t.registered_by AND c.oid IN ($2, $3)), false), t.registered_by FROM {} t WHERE t.name = $1",
+             WHERE r.rolname::text = t.registered_by AND c.oid = ANY ($2)), false), t.registered_by FROM {} t WHERE t.name = $1",
             spi::own("targets")?
         ),
-        &[name.into(), production.oid.into(), staging.oid.into()],
+        &[name.into(), tables.to_vec().into()],
         |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
     )?;
     if vouched { Ok(()) } else { Err(OnceError::OwnerChanged { target: name.into(), registered_by }) }

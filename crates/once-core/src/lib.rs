@@ -2,6 +2,7 @@
 //! Nothing here touches Postgres, so that all of it can be tested as plain Rust.
 
 pub mod bulk;
+pub mod document;
 pub mod header;
 pub mod ident;
 pub mod kit;

@@ -1,47 +1,19 @@
-//! The spec of a target: what `create_target` takes, checked before any table is looked at.
+//! The spec of a target: what `create_target` takes, checked before any table is looked at. A file a kind.
+
+mod bulk;
+mod document;
+
+pub use bulk::{BulkSpec, STAGING_COLUMNS};
+pub use document::{DocumentSpec, Drafts, Records};
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
-/// How a target is to be written to. Field by field as users declare it in `create_target`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Spec {
-    /// The columns that tell one row from another, within the scope.
-    pub key: Vec<String>,
-    /// The tenant column; none where the whole table belongs to one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<String>,
-    /// The staging table's name, in the schema of the target; `<table>_staging` when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub staging: Option<String>,
-    /// The uuid column that carries the job's id on every row it wrote.
-    #[serde(default = "default_job_column")]
-    pub job_column: String,
-    /// A boolean column: a row where it is true is never deleted by a rollback.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protect: Option<String>,
-    /// What is copied from staging besides the scope and the key; when left out, every column that
-    /// an import can fill: all but generated, identity and defaulted ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<Vec<String>>,
-    /// Copied columns that may be neither NULL nor blank; the key always may not.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub required: Vec<String>,
-    /// Other names that files give to copied columns: the files' name first, as `{"batch_id": "batch_code"}`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub aliases: BTreeMap<String, String>,
-}
-
-/// Columns that every staging table has of its own, and that a target can't copy therefore.
-pub const STAGING_COLUMNS: [&str; 3] = ["row_number", "internal_dup", "existing_dup"];
-
-const FIELDS: [&str; 8] = ["key", "scope", "staging", "job_column", "protect", "columns", "required", "aliases"];
-
-fn default_job_column() -> String {
-    "import_job_id".into()
+/// How a target is to be written to. Field by field as users declare it; its field "kind" says which it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spec {
+    Bulk(BulkSpec),
+    Document(DocumentSpec),
 }
 
 /// What is wrong with a spec: in which field, and how to put it right.
@@ -66,111 +38,59 @@ impl Spec {
     pub fn parse(json: &str) -> Result<Self, SpecError> {
         let value: Value = serde_json::from_str(json)
             .map_err(|e| wrong("spec", format!("the spec can't be read: {e}"), "Write it as one JSON object."))?;
-        let Value::Object(fields) = &value else {
+        let Value::Object(mut fields) = value else {
             return Err(wrong("spec", "the spec is not a JSON object", r#"Write it as {"key": ["code"], …}."#));
         };
-        Self::check_types(fields)?;
-        let spec: Spec = serde_json::from_value(value)
-            .map_err(|e| wrong("spec", e.to_string(), "See the fields of a spec in the docs."))?;
-        spec.check_sense()?;
-        Ok(spec)
+        match fields.remove("kind") {
+            None => Ok(Self::Bulk(BulkSpec::read(fields)?)),
+            Some(Value::String(kind)) if kind == "bulk" => Ok(Self::Bulk(BulkSpec::read(fields)?)),
+            Some(Value::String(kind)) if kind == "document" => Ok(Self::Document(DocumentSpec::read(fields)?)),
+            Some(kind) => Err(wrong(
+                "kind",
+                format!("there is no kind of target {kind}"),
+                r#"The kinds are "bulk" and "document"."#,
+            )),
+        }
     }
 
-    /// Field by field before the whole, because serde's own message does not name the field.
-    fn check_types(fields: &Map<String, Value>) -> Result<(), SpecError> {
-        for (field, value) in fields {
-            match field.as_str() {
-                "key" | "columns" | "required" => {
-                    typed::<Vec<String>>(field, value, r#"a list of column names, as ["code"]"#)?;
-                }
-                "aliases" => {
-                    typed::<BTreeMap<String, String>>(
-                        field,
-                        value,
-                        r#"an object of names in files and columns, as {"batch_id": "batch_code"}"#,
-                    )?;
-                }
-                "scope" | "staging" | "job_column" | "protect" => {
-                    typed::<String>(field, value, r#"one name, as "merchant_id""#)?;
-                }
-                _ => {
-                    return Err(wrong(
-                        field,
-                        format!("the spec has no field \"{field}\""),
-                        format!("The fields are {}.", FIELDS.join(", ")),
-                    ));
-                }
-            }
+    /// The spec as JSON text, which `parse` reads.
+    pub fn to_json(&self) -> String {
+        let (kind, fields) = match self {
+            Self::Bulk(spec) => (None, serde_json::to_value(spec)),
+            Self::Document(spec) => (Some("document"), serde_json::to_value(spec)),
+        };
+        // Structs of names always have a JSON form.
+        let mut value = fields.unwrap_or_default();
+        if let (Some(kind), Value::Object(fields)) = (kind, &mut value) {
+            fields.insert("kind".into(), kind.into());
         }
-        if !fields.contains_key("key") {
-            return Err(wrong(
-                "key",
-                "the spec names no key",
-                r#"Add the columns that tell one row from another, as "key": ["code"]."#,
-            ));
-        }
-        Ok(())
+        value.to_string()
     }
 
-    fn check_sense(&self) -> Result<(), SpecError> {
-        if self.key.is_empty() {
-            return Err(wrong("key", "the key has no column", r#"Name at least one, as "key": ["code"]."#));
+    /// What errors and `target_list` call it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Bulk(_) => "bulk",
+            Self::Document(_) => "document",
         }
-        let columns = self.columns.as_deref().unwrap_or_default();
-        for (field, names) in [("key", self.key.as_slice()), ("columns", columns), ("required", &self.required)] {
-            if let Some(twice) = first_repeated(names) {
-                return Err(wrong(field, format!("column \"{twice}\" is named twice"), "Name it once."));
-            }
-        }
-        for (field, name) in
-            [("scope", self.scope.as_ref()), ("job_column", Some(&self.job_column)), ("protect", self.protect.as_ref())]
-        {
-            let Some(name) = name else { continue };
-            if self.key.contains(name) {
-                return Err(wrong(
-                    field,
-                    format!("column \"{name}\" is in the key too"),
-                    format!("Leave it out of \"key\": the {field} stands beside the key."),
-                ));
-            }
-        }
-        for (field, names) in [("key", self.key.as_slice()), ("columns", columns), ("scope", self.scope.as_slice())] {
-            if let Some(name) = names.iter().find(|name| STAGING_COLUMNS.contains(&name.as_str())) {
-                return Err(wrong(
-                    field,
-                    format!("every staging table has a column \"{name}\" of its own"),
-                    "Give your column another name.",
-                ));
-            }
-        }
-        if self.columns.is_some()
-            && let Some(name) = self.required.iter().find(|name| !columns.contains(name) && !self.key.contains(name))
-        {
-            return Err(wrong(
-                "required",
-                format!("column \"{name}\" is not copied from staging"),
-                format!("Name \"{name}\" in \"columns\" too."),
-            ));
-        }
-        if self.scope.as_ref() == Some(&self.job_column) {
-            return Err(wrong("job_column", "the job's column is the scope's", "Name a uuid column of its own."));
-        }
-        for name in [Some(&self.job_column), self.protect.as_ref()].into_iter().flatten() {
-            if columns.contains(name) {
-                return Err(wrong(
-                    "columns",
-                    format!("column \"{name}\" is not copied from staging"),
-                    format!("Leave \"{name}\" out of \"columns\": pg_once or your application sets it."),
-                ));
-            }
-        }
-        Ok(())
     }
 }
 
+/// Field by field before the whole, because serde's own message does not name the field.
 fn typed<T: DeserializeOwned>(field: &str, value: &Value, expected: &str) -> Result<T, SpecError> {
     serde_json::from_value(value.clone())
         .map_err(|e| wrong(field, format!("field \"{field}\" is of the wrong type: {e}"), format!("Give {expected}.")))
+}
+
+fn require_fields(given: &Map<String, Value>, known: &[&str]) -> Result<(), SpecError> {
+    match given.keys().find(|field| !known.contains(&field.as_str())) {
+        None => Ok(()),
+        Some(field) => Err(wrong(
+            field,
+            format!("the spec has no field \"{field}\""),
+            format!("The fields are {}.", known.join(", ")),
+        )),
+    }
 }
 
 fn first_repeated(names: &[String]) -> Option<&String> {
@@ -187,9 +107,15 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_filled_in() {
-        let spec = Spec::parse(r#"{"key": ["code"]}"#).unwrap();
+        let Ok(Spec::Bulk(spec)) = Spec::parse(r#"{"key": ["code"]}"#) else { panic!() };
         assert_eq!(spec.job_column, "import_job_id");
         assert_eq!((spec.scope, spec.staging, spec.columns), (None, None, None));
+
+        let Ok(Spec::Document(spec)) = Spec::parse(r#"{"kind": "document", "content": "message"}"#) else { panic!() };
+        let expected =
+            ["id", "message", "checksum_sha256", "normalizer_version", "source", "source_ref", "tags", "received_at"];
+        assert_eq!(spec.columns(), expected);
+        assert_eq!((spec.scope, spec.drafts, spec.records), (None, None, None));
     }
 
     #[test]
@@ -207,12 +133,36 @@ mod tests {
         assert_eq!(field_of(r#"{"key": ["a"], "scope": "b", "job_column": "b"}"#), "job_column");
         assert_eq!(field_of("[1]"), "spec");
         assert_eq!(field_of(&"[".repeat(100_000)), "spec");
+        assert_eq!(field_of(r#"{"kind": "documents"}"#), "kind");
+        assert_eq!(field_of(r#"{"kind": 1, "key": ["code"]}"#), "kind");
+    }
+
+    #[test]
+    fn the_faulty_field_of_a_document_is_named() {
+        let field_of = |fields: &str| field_of(&format!(r#"{{"kind": "document", {fields}}}"#));
+        assert_eq!(field_of(r#""key": ["code"]"#), "key");
+        assert_eq!(field_of(r#""scope": ["a"]"#), "scope");
+        assert_eq!(field_of(r#""normalizer": "lower""#), "normalizer");
+        assert_eq!(field_of(r#""content": "source""#), "content");
+        assert_eq!(field_of(r#""drafts": {}"#), "drafts");
+        assert_eq!(field_of(r#""drafts": {"table": "d"}"#), "records");
+        assert_eq!(field_of(r#""records": {"table": "r"}"#), "drafts");
+        assert_eq!(field_of(r#""drafts": {"table": "d"}, "records": {"table": "r", "key": ["day"]}"#), "records");
+        assert_eq!(field_of(r#""drafts": {"table": "d"}, "records": {"table": "r", "draft": "id"}"#), "records");
+        let scope = r#""scope": "day", "drafts": {"table": "d"}, "records": {"table": "r", "fields": {"day": "day"}}"#;
+        assert_eq!(field_of(scope), "records");
     }
 
     #[test]
     fn a_spec_survives_its_own_json() {
-        let text = r#"{"key": ["a", "B c"], "scope": "t", "staging": "x", "protect": "p", "columns": ["v"], "required": ["v"]}"#;
-        let spec = Spec::parse(text).unwrap();
-        assert_eq!(Spec::parse(&serde_json::to_string(&spec).unwrap()).unwrap(), spec);
+        let bulk = r#"{"key": ["a", "B c"], "scope": "t", "staging": "x", "protect": "p", "columns": ["v"], "required": ["v"]}"#;
+        let document = r#"{"kind": "document", "scope": "o", "normalizer": "keep_lines", "drafts": {"table": "d"},
+            "records": {"table": "r", "fields": {"day": "date", "title": "t"}, "key": ["day"]}}"#;
+        for text in [bulk, document] {
+            let spec = Spec::parse(text).unwrap();
+            assert_eq!(Spec::parse(&spec.to_json()).unwrap(), spec);
+        }
+        let Ok(Spec::Bulk(spec)) = Spec::parse(bulk) else { panic!() };
+        assert_eq!(serde_json::to_string(&spec).unwrap().len(), Spec::Bulk(spec).to_json().len());
     }
 }

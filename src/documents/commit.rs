@@ -1,0 +1,202 @@
+//! Commits what was parsed from a document as a record, unless it is there.
+
+use super::Target;
+use super::import::ATTEMPTS;
+use crate::backend::{self, Jsonb};
+use crate::error::{OnceError, Result};
+use crate::spi::{self, Arg};
+use once_core::document::statements::{Commits, Typed, iso_form};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// What became of what was parsed.
+pub struct Committed {
+    pub id: String,
+    pub is_duplicate: bool,
+}
+
+/// The document that a draft is of.
+struct Origin {
+    document: String,
+    scope: Option<String>,
+    checksum: Option<String>,
+}
+
+/// Commits a draft: inserts the record of what was parsed, or finds it where the draft was committed before or the same
+/// owner has a record of the same key and content already.
+///
+/// `target`: a target of kind document that has drafts and records. `draft`: the draft's id as text. `parsed`: a JSON
+/// object, kept whole; the target's spec says which of its fields fill columns. Gives one row: the record's id as text,
+/// whether it was there already, and a message.
+///
+/// # Errors
+/// `22004` for a NULL, and for a field of the key that is missing; `22023` for JSON that is no object and for an owner
+/// that is not the document's; `22007`, `22008`, `22P02` for fields that are no value of their column; `P0002` for an
+/// unknown draft; `55000` for a document without a checksum and a target without records; `42704`, `42809`, `42P10`,
+/// `42501` for a target that can't be used.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn commit_document(
+    target: Option<String>,
+    draft: Option<String>,
+    parsed: Option<Jsonb>,
+) -> std::result::Result<
+    TableIterator<'static, (name!(record_id, String), name!(is_duplicate, bool), name!(message, String))>,
+    ErrorReport,
+> {
+    let null = |name: &str| OnceError::NullArgument { name: name.into() };
+    let (draft, parsed) = (draft.ok_or_else(|| null("draft"))?, parsed.ok_or_else(|| null("parsed"))?);
+    let Committed { id, is_duplicate } = commit(target, draft, parsed)?;
+    let message = if is_duplicate {
+        "Duplicate record detected. Same owner/key/content already exists"
+    } else {
+        "New record committed"
+    };
+    Ok(TableIterator::once((id, is_duplicate, message.into())))
+}
+
+pub fn commit(target: Option<String>, draft: String, parsed: Jsonb) -> Result<Committed> {
+    let target = Target::open_records(target, &["SELECT", "INSERT"])?;
+    let commits = target.commits()?;
+    let kind: String = spi::known_one(Commits::typeof_parsed(), &[parsed.into()], |row| row.need(1))?;
+    if kind != "object" {
+        return Err(OnceError::NotAnObject { kind });
+    }
+    let given = Fields::read(commits, parsed)?;
+
+    for attempt in 1.. {
+        let origin = origin(&target, &draft)?;
+        let scope = owner(&target, &origin, &given)?;
+        let Some(checksum) = origin.checksum else {
+            return Err(OnceError::NoChecksum {
+                document: origin.document,
+                relation: commits.documents.relation.clone(),
+            });
+        };
+        // At last, whatever keeps the record out is to say so itself, unless its rows are hidden from us.
+        let or_fail = attempt == ATTEMPTS && !row_security(&target)?;
+        let mut values: Vec<Arg> = vec![draft.as_str().into(), scope.clone().into(), parsed.into()];
+        values.extend(given.values.iter().map(|value| value.clone().into()));
+        let inserted = spi::fresh(&commits.insert(or_fail), &values, |row| row.need::<String>(1))?;
+        if let Some(id) = inserted.into_iter().next() {
+            return Ok(Committed { id, is_duplicate: false });
+        }
+
+        let args = [scope.clone().into(), draft.as_str().into()];
+        let of_draft = spi::fresh(&commits.find_of_draft(), &args, |row| row.need::<String>(1))?.pop();
+        let mut args: Vec<Arg> = vec![scope.into(), checksum.into()];
+        args.extend(commits.key_fields().into_iter().map(|field| given.of(commits, field).into()));
+        let of_key = spi::fresh(&commits.find_of_key(), &args, |row| row.need::<String>(1))?.pop();
+        if let Some(id) = &of_draft
+            && of_draft != of_key
+        {
+            spi::notice(
+                format!("draft {draft} was committed before, as {id} with another {}", commits.records.key.join(", ")),
+                "A draft is committed once. Change that record itself, or make another draft.".into(),
+            );
+        }
+        if let Some(id) = of_draft.or(of_key) {
+            return Ok(Committed { id, is_duplicate: true });
+        }
+        if attempt == ATTEMPTS {
+            break;
+        }
+    }
+    Err(OnceError::OutOfReach { relation: commits.records_relation() })
+}
+
+fn row_security(target: &Target) -> Result<bool> {
+    let records = target.tables().last().map(|(_, oid)| *oid);
+    spi::known_one("SELECT row_security_active($1::oid)", &[records.into()], |row| row.need(1))
+}
+
+fn origin(target: &Target, draft: &str) -> Result<Origin> {
+    let commits = target.commits()?;
+    let found = spi::fresh(&commits.document_of_draft(), &[draft.into()], |row| {
+        Ok(Origin { document: row.need(1)?, scope: row.get(2)?, checksum: row.get(3)? })
+    })?;
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| OnceError::UnknownDraft { draft: draft.into(), relation: commits.drafts_relation() })
+}
+
+/// Whose the record is: the document's owner, and only where nobody knows him, the one that was parsed.
+fn owner(target: &Target, origin: &Origin, given: &Fields) -> Result<Option<String>> {
+    let Some(scope) = &target.statements.scope else { return Ok(None) };
+    match (&origin.scope, &given.scope) {
+        (Some(known), Some(parsed)) if known != parsed => Err(OnceError::OtherOwner {
+            column: scope.name.clone(),
+            document: origin.document.clone(),
+            known: known.clone(),
+            parsed: parsed.clone(),
+        }),
+        (Some(owner), _) | (None, Some(owner)) => Ok(Some(owner.clone())),
+        (None, None) => Err(OnceError::NoOwner { column: scope.name.clone(), document: origin.document.clone() }),
+    }
+}
+
+/// The fields of what was parsed that fill columns, each a value of its column's type as text.
+struct Fields {
+    scope: Option<String>,
+    /// In the order of `Commits::fields`.
+    values: Vec<Option<String>>,
+}
+
+impl Fields {
+    fn read(commits: &Commits, parsed: Jsonb) -> Result<Self> {
+        let mut columns: Vec<(&Typed, &str)> =
+            commits.fields.iter().zip(commits.records.fields.values()).map(|(c, field)| (c, field.as_str())).collect();
+        columns.extend(commits.documents.scope.iter().map(|scope| (scope, scope.name.as_str())));
+        let names: Vec<String> = columns.iter().map(|(_, field)| field.to_string()).collect();
+        let found = spi::known(Commits::fields_of_parsed(), &[parsed.into(), names.into()], |row| {
+            Ok((row.get::<String>(1)?, row.get::<String>(2)?))
+        })?;
+        let mut values = Vec::new();
+        for ((column, field), (kind, value)) in columns.iter().zip(found) {
+            let required = commits.records.key.contains(&column.name);
+            values.push(read_field(column, field, kind, value, required)?);
+        }
+        let scope = if commits.documents.scope.is_some() { values.pop().flatten() } else { None };
+        Ok(Self { scope, values })
+    }
+
+    fn of(&self, commits: &Commits, field: &Typed) -> Option<String> {
+        let at = commits.fields.iter().position(|f| f == field)?;
+        self.values.get(at).cloned().flatten()
+    }
+}
+
+fn read_field(
+    column: &Typed,
+    field: &str,
+    kind: Option<String>,
+    value: Option<String>,
+    required: bool,
+) -> Result<Option<String>> {
+    let Some(value) = value else {
+        return if required { Err(OnceError::MissingField { field: field.into() }) } else { Ok(None) };
+    };
+    let kind = kind.unwrap_or_default();
+    let form = iso_form(&column.sql_type);
+    let bad = |sqlstate: &str, problem: String| {
+        let must = form.map_or(format!("a value of type {}", column.sql_type), |(_, words)| words.into());
+        OnceError::BadField { sqlstate: sqlstate.into(), field: field.into(), value: value.clone(), problem, must }
+    };
+    if kind == "object" || kind == "array" {
+        return Err(bad("22023", format!("it is an {kind}")));
+    }
+    if let Some((pattern, words)) = form
+        && !spi::known_one("SELECT $1 ~ $2", &[value.as_str().into(), pattern.into()], |row| row.need::<bool>(1))?
+    {
+        return Err(bad("22007", format!("it is not {words}")));
+    }
+    // In a subtransaction, so that what the type's own input says can be told with the field's name.
+    let cast = format!("SELECT CAST($1 AS {})::text", column.sql_type);
+    let read = backend::subtransaction(|| spi::known_one(&cast, &[value.as_str().into()], |row| row.need::<String>(1)));
+    match read {
+        Ok(text) => text.map(Some),
+        Err(error) if error.sqlstate.starts_with("22") => Err(bad(&error.sqlstate, error.message)),
+        Err(error) => error.rethrow(),
+    }
+}
