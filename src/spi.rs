@@ -1,5 +1,6 @@
 //! The one door to the database: statements with bound values, results as plain Rust.
 
+use crate::backend;
 use crate::error::{OnceError, Result};
 use once_core::ident::Relation;
 use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
@@ -50,11 +51,12 @@ pub fn known<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>)
     })
 }
 
-/// As `fresh`, of a statement that every call makes.
+/// As `fresh`, of a statement that every call makes. One that writes nothing takes no transaction id: to a statement
+/// that was prepared to write, `select` gives a fresh snapshot too.
 pub fn known_fresh<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
-    Spi::connect_mut(|client| {
+    Spi::connect(|client| {
         let statement = kept(sql, args, |types| client.prepare_mut(sql, types))?;
-        collect(client.update(&*statement, None, args)?, map)
+        collect(client.select(&*statement, None, args)?, map)
     })
 }
 
@@ -166,13 +168,28 @@ pub fn script(sql: &str) -> Result<()> {
     Ok(Spi::connect_mut(|client| client.update(sql, None, &[]).map(drop))?)
 }
 
+thread_local! {
+    /// The registry, by which the session knows the extension's schema: as long as it is there, so is the extension.
+    static REGISTRY: RefCell<Option<(Relation, pg_sys::Oid)>> = RefCell::default();
+}
+
 /// An object in the schema that the extension was created in.
 pub fn own(name: &str) -> Result<Relation> {
-    let schema = known_one(
+    let kept = REGISTRY.with_borrow(|registry| {
+        let (relation, oid) = registry.as_ref()?;
+        (backend::relation_oid(relation) == Some(*oid)).then(|| relation.schema.clone())
+    });
+    if let Some(schema) = kept {
+        return Ok(Relation { schema, name: name.into() });
+    }
+    let schema: String = known_one(
         "SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_once'",
         &[],
         |row| row.need(1),
     )?;
+    let registry = Relation { schema: schema.clone(), name: "targets".into() };
+    let oid = backend::relation_oid(&registry);
+    REGISTRY.set(oid.map(|oid| (registry, oid)));
     Ok(Relation { schema, name: name.into() })
 }
 

@@ -4,7 +4,7 @@ use super::Target;
 use crate::error::{OnceError, Result};
 use crate::spi;
 use once_core::document::statements::ARCHIVED;
-use once_core::document::{Normalizer, checksum};
+use once_core::document::{Checksum, Normalizer, checksum};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -69,7 +69,14 @@ fn document_checksum(
 ) -> std::result::Result<Option<String>, ErrorReport> {
     let given = normalizer.ok_or(OnceError::NullArgument { name: "normalizer".into() })?;
     let normalizer = Normalizer::parse(&given).ok_or(OnceError::UnknownNormalizer { given })?;
-    Ok(content.map(|content| checksum(content, normalizer).hex))
+    Ok(content.map(|content| hashed(content, normalizer).hex))
+}
+
+/// A long content is hashed for a second: a cancel must not wait for it.
+fn hashed(content: &str, normalizer: Normalizer) -> Checksum {
+    checksum(content, normalizer, || {
+        pgrx::check_for_interrupts!();
+    })
 }
 
 pub fn import(
@@ -94,12 +101,11 @@ pub fn import(
         return Err(OnceError::NoScope { target: target.name.clone(), given: given.clone() });
     }
     let normalizer = documents.spec.normalizer;
-    let sum = checksum(content, normalizer);
+    let sum = hashed(content, normalizer);
     if sum.blank {
         return Err(OnceError::BlankContent { bytes: content.len() });
     }
 
-    let (insert, find) = (documents.insert(), documents.find(owner.is_some(), grown));
     let values: [spi::Arg; 7] = [
         owner.clone().into(),
         content.into(),
@@ -110,11 +116,12 @@ pub fn import(
         tags.into(),
     ];
     for _ in 0..ATTEMPTS {
-        let inserted = spi::known_fresh(&insert, &values, |row| row.need::<String>(1))?;
+        let inserted = spi::known_fresh(&target.insert, &values, |row| row.need::<String>(1))?;
         if let Some(id) = inserted.into_iter().next() {
             let message = "New import created".into();
             return Ok(Imported { id, is_duplicate: false, message, checksum: sum.hex });
         }
+        let find = documents.find(owner.is_some(), grown);
         // A statement of its own: it sees who was first, even if he was not done when ours began.
         let found = spi::known_fresh(&find, &[owner.clone().into(), sum.hex.as_str().into()], |row| {
             Ok((row.need::<String>(1)?, row.need::<String>(2)?))

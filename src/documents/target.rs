@@ -1,5 +1,6 @@
 //! A target of documents: its tables, looked at, and what a session keeps of them.
 
+use crate::backend::Glance;
 use crate::error::{OnceError, Result};
 use crate::targets::{self, Table};
 use crate::{rights, spi};
@@ -15,6 +16,8 @@ use std::rc::Rc;
 pub struct Target {
     pub name: String,
     pub statements: Documents,
+    /// `statements.insert()`, as every import runs it.
+    pub insert: String,
     oid: Oid,
     commits: Option<Parsed>,
 }
@@ -26,16 +29,16 @@ struct Parsed {
     records: Oid,
 }
 
-/// What the registry and the catalog say of a target now.
-struct Seen {
+/// What the registry says of a target.
+struct Registered {
     /// Changes with every registration.
     version: String,
-    oid: Option<Oid>,
-    vouched: bool,
-    registered_by: String,
-    lacking: Option<String>,
-    grown: bool,
+    relation: Relation,
+    by: String,
 }
+
+/// How many pages a plan would rather read whole than by an index, and some more.
+const FEW_BLOCKS: u32 = 32;
 
 thread_local! {
     /// Targets as the session has opened them. What may change who writes where is asked anew by every call.
@@ -52,34 +55,37 @@ impl Target {
     /// and whatever else does not fit between the spec and the table.
     pub fn open(name: Option<String>, privileges: &[&str]) -> Result<(Rc<Self>, bool)> {
         let name = name.ok_or(OnceError::NullArgument { name: "target".into() })?;
-        let Some(seen) = look(&name, privileges)? else { return Err(OnceError::UnknownTarget { name }) };
+        let Some(registered) = registered(&name)? else { return Err(OnceError::UnknownTarget { name }) };
+        let glance = Glance::at(&registered.relation);
         let kept = OPENED.with_borrow(|opened| {
-            opened.get(&name).filter(|(version, it)| *version == seen.version && Some(it.oid) == seen.oid).cloned()
+            let oid = glance.as_ref().map(|glance| glance.oid);
+            opened.get(&name).filter(|(version, it)| *version == registered.version && Some(it.oid) == oid).cloned()
         });
         let target = match kept {
             Some((_, target)) => target,
-            None => {
-                let (relation, spec) = targets::lookup(&name)?;
-                let Spec::Document(spec) = spec else {
-                    return Err(OnceError::WrongKind { name, is: spec.kind().into(), must: "document".into() });
-                };
-                let table = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
-                let target = Rc::new(Self::fit(name.clone(), table, spec)?);
-                target.require_document_key()?;
-                OPENED.with_borrow_mut(|opened| opened.insert(name.clone(), (seen.version, target.clone())));
-                target
-            }
+            None => Self::look(&name, registered.version)?,
         };
-        if !seen.vouched {
-            return Err(OnceError::OwnerChanged { target: name, registered_by: seen.registered_by });
+        let glance = glance.ok_or(OnceError::RelationGone { relation: registered.relation })?;
+        if !glance.is_owned_by(&registered.by) {
+            return Err(OnceError::OwnerChanged { target: name, registered_by: registered.by });
         }
-        match seen.lacking {
-            None => Ok((target, seen.grown)),
-            Some(_) => {
-                rights::require(&target.statements.relation, target.oid, privileges, &rights::ask_for_access(&name)?)?;
-                Ok((target, seen.grown))
-            }
+        if !glance.is_open(privileges.contains(&"INSERT")) {
+            rights::require(&target.statements.relation, target.oid, privileges, &rights::ask_for_access(&name)?)?;
         }
+        Ok((target, glance.blocks > FEW_BLOCKS))
+    }
+
+    /// The target as the registry and the catalog have it, to be kept by the session.
+    fn look(name: &str, version: String) -> Result<Rc<Self>> {
+        let (relation, spec) = targets::lookup(name)?;
+        let Spec::Document(spec) = spec else {
+            return Err(OnceError::WrongKind { name: name.into(), is: spec.kind().into(), must: "document".into() });
+        };
+        let table = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
+        let target = Rc::new(Self::fit(name.into(), table, spec)?);
+        target.require_document_key()?;
+        OPENED.with_borrow_mut(|opened| opened.insert(name.into(), (version, target.clone())));
+        Ok(target)
     }
 
     /// As `open`, for a target whose records are to be read or (`SELECT`, `INSERT`) written.
@@ -170,7 +176,7 @@ impl Target {
             spec,
         };
         let commits = Parsed::fit(&statements, &table)?;
-        Ok(Self { name, statements, oid: table.oid, commits })
+        Ok(Self { name, insert: statements.insert(), statements, oid: table.oid, commits })
     }
 
     /// # Errors
@@ -253,29 +259,16 @@ impl Parsed {
     }
 }
 
-/// What every call asks: one statement over what Postgres has in its caches.
-fn look(name: &str, privileges: &[&str]) -> Result<Option<Seen>> {
-    // Subqueries, so that each table is probed by its index whatever statistics say.
+fn registered(name: &str) -> Result<Option<Registered>> {
     let sql = format!(
-        "SELECT t.tableoid::text || t.xmin::text || t.ctid::text, c.oid, coalesce((SELECT pg_has_role(r.oid, c.relowner, 'USAGE') FROM pg_roles r \
-         WHERE r.rolname = t.registered_by), c.oid IS NULL), t.registered_by, \
-         (SELECT p FROM unnest($2) p WHERE NOT has_table_privilege(c.oid, p) LIMIT 1), coalesce(pg_relation_size(c.oid) > 262144, false) \
-         FROM {} t LEFT JOIN LATERAL (SELECT c.oid, c.relowner FROM pg_class c WHERE c.relname = t.table_name \
-         AND c.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = t.schema_name) OFFSET 0) c ON true WHERE t.name = $1",
+        "SELECT t.tableoid::text || t.xmin::text || t.ctid::text, t.schema_name, t.table_name, t.registered_by FROM {} t WHERE t.name = $1",
         spi::own("targets")?
     );
-    let privileges: Vec<String> = privileges.iter().map(|p| p.to_string()).collect();
-    let seen = spi::known_fresh(&sql, &[name.into(), privileges.into()], |row| {
-        Ok(Seen {
-            version: row.need(1)?,
-            oid: row.get(2)?,
-            vouched: row.need(3)?,
-            registered_by: row.need(4)?,
-            lacking: row.get(5)?,
-            grown: row.need(6)?,
-        })
+    let found = spi::known(&sql, &[name.into()], |row| {
+        let relation = Relation { schema: row.need(2)?, name: row.need(3)? };
+        Ok(Registered { version: row.need(1)?, relation, by: row.need(4)? })
     })?;
-    Ok(seen.into_iter().next())
+    Ok(found.into_iter().next())
 }
 
 fn typed(table: &Table, name: &str) -> Option<Typed> {

@@ -1,4 +1,5 @@
 //! The workouts kit's own names for the documents path: imports of athletes' training logs, and their workouts.
+#![allow(clippy::type_complexity)] // pgrx wants what a function returns in its signature
 
 use super::Target;
 use super::commit::{Committed, commit};

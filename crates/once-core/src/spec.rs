@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 /// How a target is to be written to. Field by field as users declare it; its field "kind" says which it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // one at a time is about
 pub enum Spec {
     Bulk(BulkSpec),
     Document(DocumentSpec),

@@ -149,7 +149,7 @@ impl Commits {
     pub fn document_of_draft(&self) -> String {
         let DocumentSpec { id, scope, checksum, .. } = &self.documents.spec;
         let scope = scope.as_ref().map_or("NULL::text".into(), |scope| format!("i.{}::text", quote(scope)));
-        format!("SELECT i.{}::text, {scope}, i.{}::text {}", quote(id), quote(checksum), self.from_draft())
+        format!("SELECT i.{}::text, {scope}, i.{}::text {}", quote(id), quote(checksum), self.joined_draft())
     }
 
     /// The type of JSON that `$1` is.
@@ -189,14 +189,14 @@ impl Commits {
             self.records_relation(),
             quote_list(&names),
             values.join(", "),
-            self.from_draft(),
+            self.joined_draft(),
             if or_fail { "" } else { " ON CONFLICT DO NOTHING" },
             quote(&self.records.id)
         )
     }
 
     /// Draft `$1` as `d` and its document as `i`.
-    fn from_draft(&self) -> String {
+    fn joined_draft(&self) -> String {
         format!(
             "FROM {} d JOIN {} i ON i.{} = d.{} WHERE d.{} = {}",
             self.drafts_relation(),
