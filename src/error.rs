@@ -62,7 +62,7 @@ pub enum OnceError {
     NotAnObject { kind: String },
     MissingField { field: String },
     BadField { sqlstate: String, field: String, value: String, problem: String, must: String },
-    OtherOwner { column: String, document: String, known: String, parsed: String },
+    OtherOwner { column: String, of: &'static str, id: String, known: String, parsed: String },
     NoOwner { column: String, document: String },
     NotAUuid { id: String },
     Internal(String),
@@ -382,7 +382,7 @@ impl OnceError {
             Self::OutOfReach { relation } => parts(
                 ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("a row of {relation} has this content, but can't be read"),
-                "Row-level security hides it from you, or it was deleted and made again while this ran.",
+                "Row-level security hides it from you, a trigger kept a new one out, or it was deleted and made again while this ran.",
                 "Try again; else let a role that sees all rows of this owner do it.",
             ),
             Self::NoDocumentKey { relation, columns, adopt, statement } => parts(
@@ -433,10 +433,10 @@ impl OnceError {
                 format!("Field \"{field}\" of what was parsed is {value}."),
                 format!("Give {must}."),
             ),
-            Self::OtherOwner { column, document, known, parsed } => parts(
+            Self::OtherOwner { column, of, id, known, parsed } => parts(
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("{column} is not the document's"),
-                format!("Document {document} is of {known}; what was parsed says {parsed}."),
+                format!("{column} is not that of the {of}"),
+                format!("The {of} {id} is of {known}; what was parsed says {parsed}."),
                 format!("Leave {column} out of what was parsed, or commit a draft of the right document."),
             ),
             Self::NoOwner { column, document } => parts(

@@ -26,7 +26,7 @@ const BATCH: i64 = 1000;
 /// `relation`: the table of a document target, or one with the workouts kit's names. `dry_run`: only tells what would be
 /// done. `max_rows`: how many rows the call may change at most, so that a big table can be done in several transactions;
 /// NULL for all. Gives `{dry_run, relation, rows, columns_added, checksums_computed, checksums_malformed,
-/// duplicates_archived, keys_replaced, constraints_added, records_filled, records_without_hash, complete}`; a dry run the same in the conditional. `complete` is false where `max_rows` ended the call: call again.
+/// tags_filled, duplicates_archived, keys_replaced, constraints_added, records_filled, records_without_hash, complete}`; a dry run the same in the conditional. `complete` is false where `max_rows` ended the call: call again.
 ///
 /// # Errors
 /// `22004` for a NULL relation or dry_run, `22023` for max_rows below 1, `42501` for anyone but the owner of the tables,
@@ -66,11 +66,12 @@ fn adopt(mut table: Table, dry_run: bool, max_rows: i64) -> Result<serde_json::V
         }
     }
     let adoption = adoption(&table, &spec, &records)?;
-    let [rows, computed, malformed]: [i64; 3] =
-        spi::fresh_one(&adoption.count(), &[], |row| Ok([row.need(1)?, row.need(2)?, row.need(3)?]))?;
+    let (rows, malformed) =
+        spi::fresh_one(&adoption.count(), &[], |row| Ok((row.need::<i64>(1)?, row.need::<i64>(2)?)))?;
 
     let mut work = Work { dry_run, left: max_rows };
-    work.run(&adoption.to_compute(), &adoption.compute())?;
+    let computed = work.run(&adoption.to_compute(), &adoption.compute())?;
+    let tagged = work.run(&adoption.untagged(), &adoption.tag())?;
     let archived = work.run(&adoption.duplicates(), &adoption.archive())?;
     let filled = match adoption.fillable() {
         Some(fillable) => work.run(&fillable, &adoption.fill())?,
@@ -95,6 +96,7 @@ fn adopt(mut table: Table, dry_run: bool, max_rows: i64) -> Result<serde_json::V
         "columns_added": columns.iter().map(|(name, _)| name).collect::<Vec<_>>(),
         "checksums_computed": computed,
         "checksums_malformed": malformed,
+        "tags_filled": tagged,
         "duplicates_archived": archived,
         "keys_replaced": keys,
         "constraints_added": constraints.iter().map(|(what, _)| what).collect::<Vec<_>>(),
@@ -311,8 +313,7 @@ fn record_keys(adoption: &Adoption) -> Result<Vec<(String, String)>> {
     let Some(table) = targets::find(&present.relation)? else { return Ok(wanted) };
     let scope = &adoption.spec.scope;
     let content: Vec<String> = scope.iter().chain(&records.key).chain([&records.content_hash]).cloned().collect();
-    let draft: Vec<String> = std::iter::once(&records.draft).chain(scope).cloned().collect();
-    for key in [content, draft] {
+    for key in [content, vec![records.draft.clone()]] {
         if targets::unique_index(&table, &key)?.is_some() {
             continue;
         }

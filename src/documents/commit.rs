@@ -82,8 +82,7 @@ pub fn commit(target: Option<String>, draft: String, parsed: Jsonb) -> Result<Co
             return Ok(Committed { id, is_duplicate: false });
         }
 
-        let args = [scope.clone().into(), draft.as_str().into()];
-        let of_draft = spi::fresh(&commits.find_of_draft(), &args, |row| row.need::<String>(1))?.pop();
+        let of_draft = of_draft(commits, &draft, scope.as_deref())?;
         let mut args: Vec<Arg> = vec![scope.into(), checksum.into()];
         args.extend(commits.key_fields().into_iter().map(|field| given.of(commits, field).into()));
         let of_key = spi::fresh(&commits.find_of_key(), &args, |row| row.need::<String>(1))?.pop();
@@ -121,13 +120,35 @@ fn origin(target: &Target, draft: &str) -> Result<Origin> {
         .ok_or_else(|| OnceError::UnknownDraft { draft: draft.into(), relation: commits.drafts_relation() })
 }
 
+/// The record that the draft was committed as.
+///
+/// # Errors
+/// `22023` where that was for another owner: nobody knew his document's, and now he is said to be another.
+fn of_draft(commits: &Commits, draft: &str, owner: Option<&str>) -> Result<Option<String>> {
+    let found = spi::fresh(&commits.find_of_draft(), &[draft.into()], |row| {
+        Ok((row.need::<String>(1)?, row.get::<String>(2)?))
+    })?;
+    match found.into_iter().next() {
+        None => Ok(None),
+        Some((id, then)) if then.as_deref() == owner => Ok(Some(id)),
+        Some((_, then)) => Err(OnceError::OtherOwner {
+            column: commits.documents.scope.as_ref().map(|scope| scope.name.clone()).unwrap_or_default(),
+            of: "draft",
+            id: draft.into(),
+            known: then.unwrap_or_default(),
+            parsed: owner.unwrap_or_default().into(),
+        }),
+    }
+}
+
 /// Whose the record is: the document's owner, and only where nobody knows him, the one that was parsed.
 fn owner(target: &Target, origin: &Origin, given: &Fields) -> Result<Option<String>> {
     let Some(scope) = &target.statements.scope else { return Ok(None) };
     match (&origin.scope, &given.scope) {
         (Some(known), Some(parsed)) if known != parsed => Err(OnceError::OtherOwner {
             column: scope.name.clone(),
-            document: origin.document.clone(),
+            of: "document",
+            id: origin.document.clone(),
             known: known.clone(),
             parsed: parsed.clone(),
         }),

@@ -95,7 +95,7 @@ fn check_import_duplicate(
     let checksum = checksum.ok_or_else(|| null("checksum"))?.to_ascii_lowercase();
     let (target, _) = Target::open(target, &["SELECT"])?;
     let args = [athlete_id.map(|id| id.to_string()).into(), checksum.into()];
-    let found = spi::fresh(&target.statements.find_any(athlete_id.is_some()), &args, |row| {
+    let found = spi::read(&target.statements.find_any(athlete_id.is_some()), &args, |row| {
         Ok((row.need::<String>(1)?, row.get(2)?, row.get::<String>(3)?, row.get(4)?))
     })?;
     Ok(TableIterator::once(match found.into_iter().next() {
@@ -137,7 +137,7 @@ fn check_workout_duplicate(
     let sql = target.commits()?.find_shown("title");
     // The date as ISO writes it: DateStyle must not matter.
     let day: String = spi::known_one("SELECT to_char($1, 'YYYY-MM-DD')", &[day.into()], |row| row.need(1))?;
-    let found = spi::fresh(&sql, &[athlete.into(), content_hash.into(), day.into()], |row| {
+    let found = spi::read(&sql, &[athlete.into(), content_hash.into(), day.into()], |row| {
         Ok((row.need::<String>(1)?, row.get(2)?, row.get(3)?))
     })?;
     Ok(TableIterator::once(match found.into_iter().next() {

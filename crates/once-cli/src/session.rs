@@ -25,7 +25,7 @@ pub struct Session {
     schema: String,
 }
 
-/// A registered target, as `target_list` shows it.
+/// A registered target that takes rows in bulk, as `target_list` shows it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Target {
     pub name: String,
@@ -115,7 +115,8 @@ impl Session {
     /// The target of this name; with none, the only one that is registered.
     pub fn target(&mut self, name: Option<&str>) -> Result<Target> {
         let mut work = self.transaction()?;
-        let sql = format!("SELECT to_jsonb(t.*) FROM {} t ORDER BY t.name", work.own("target_list"));
+        let sql =
+            format!("SELECT to_jsonb(t.*) FROM {} t WHERE t.kind = 'bulk' ORDER BY t.name", work.own("target_list"));
         let rows = work.rows(&sql, &[])?;
         drop(work);
         let mut targets = Vec::new();
@@ -131,7 +132,7 @@ impl Session {
             (_, 0) => Err(Failure::database("no target is registered")
                 .hint("SELECT once.install_kit('promo_codes', 'public'); or once.create_target(…), by the owner of the tables.")),
             (Some(name), _) => targets.into_iter().find(|t| t.name == name).ok_or_else(|| {
-                Failure::usage(format!("there is no target \"{name}\"")).hint(format!("Registered are {names}."))
+                Failure::usage(format!("there is no target \"{name}\" for rows")).hint(format!("Registered are {names}."))
             }),
             (None, 1) => targets.pop().ok_or_else(|| Failure::database("no target is registered")),
             (None, _) => Err(Failure::usage("several targets are registered: say which one is meant")

@@ -11,7 +11,7 @@ CREATE TABLE "@schema@"."@prefix@workouts" (
   parsed_workout   jsonb,
   created_at       timestamptz NOT NULL DEFAULT pg_catalog.now(),
   CONSTRAINT "@prefix@workouts_athlete_date_content_key" UNIQUE (athlete_id, workout_date, content_hash_ref),
-  CONSTRAINT "@prefix@workouts_draft_athlete_key" UNIQUE (draft_id, athlete_id)
+  CONSTRAINT "@prefix@workouts_draft_key" UNIQUE (draft_id)
 );
 CREATE INDEX "@prefix@workouts_import_id_idx" ON "@schema@"."@prefix@workouts" (import_id);
 COMMENT ON TABLE "@schema@"."@prefix@workouts" IS

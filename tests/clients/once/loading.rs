@@ -206,3 +206,16 @@ fn names_are_shown_without_harm() -> Result<()> {
     assert!(again.out.contains("0 of 3 files loaded, 3 skipped"), "{}", again.out);
     Ok(())
 }
+
+/// A target of documents beside it takes no files: there is no asking which one is meant.
+#[test]
+fn the_target_is_the_only_one_that_rows_go_into() -> Result<()> {
+    let (db, mut client) = install("beside")?;
+    client.batch_execute("SELECT once.install_kit('workouts', 'public')")?;
+    let folder = Folder::new("beside")?;
+    folder.file("one.csv", "code\none\n")?;
+    once(&db, &["load", folder.arg(), "--scope", A])?.exits(0)?;
+    assert_eq!(staged(&mut client)?, ["A|one"]);
+    super::says(&once(&db, &["load", folder.arg(), "--scope", A, "--target", "imports"])?, 2, &["imports", "codes"]);
+    Ok(())
+}

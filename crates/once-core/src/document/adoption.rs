@@ -68,29 +68,42 @@ impl Adoption {
         )
     }
 
-    /// Rows in all; those whose checksum is to be computed; those of them that have a malformed one.
+    /// Rows in all; those that have a malformed checksum.
     pub fn count(&self) -> String {
         format!(
-            "SELECT count(*), count(*) FILTER (WHERE ({sum} ~ '{FORM}') IS NOT TRUE), count(*) FILTER (WHERE {sum} !~ '{FORM}') FROM {} i",
-            self.documents.relation,
-            sum = self.checksum()
+            "SELECT count(*), count(*) FILTER (WHERE {} !~ '{FORM}') FROM {} i",
+            self.checksum(),
+            self.documents.relation
         )
     }
 
-    /// The ids of documents without a checksum, with a malformed one, or with NULL for tags.
+    /// The ids of documents without a checksum, or with a malformed one.
     pub fn to_compute(&self) -> String {
+        self.ids(format!("({} ~ '{FORM}') IS NOT TRUE", self.checksum()))
+    }
+
+    /// The ids of documents with NULL for tags.
+    pub fn untagged(&self) -> String {
+        self.ids(format!("{} IS NULL", self.tags()))
+    }
+
+    /// What gives the ids `$1` no tags.
+    pub fn tag(&self) -> Vec<String> {
+        let (relation, tags) = (&self.documents.relation, quote(&self.spec.tags));
+        vec![format!("UPDATE {relation} i SET {tags} = '{{}}' WHERE {}", self.documents.is_listed("i"))]
+    }
+
+    fn ids(&self, condition: String) -> String {
         format!(
-            "SELECT i.{}::text FROM {} i WHERE ({} ~ '{FORM}') IS NOT TRUE OR {} IS NULL",
+            "SELECT i.{}::text FROM {} i WHERE {condition}",
             quote(&self.documents.id.name),
-            self.documents.relation,
-            self.checksum(),
-            self.tags()
+            self.documents.relation
         )
     }
 
     /// What computes them, for the ids `$1`: records first let go of a malformed hash, to be filled anew.
     pub fn compute(&self) -> Vec<String> {
-        let DocumentSpec { checksum, normalizer_version, tags, .. } = &self.spec;
+        let DocumentSpec { checksum, normalizer_version, .. } = &self.spec;
         let let_go =
             self.records.as_ref().filter(|(table, spec)| table.has(&spec.content_hash) && table.has(&spec.document));
         let let_go = let_go.map(|(table, spec)| {
@@ -106,16 +119,13 @@ impl Adoption {
             )
         });
         let compute = format!(
-            "UPDATE {} i SET {} = {}, {} = CASE WHEN {} ~ '{FORM}' THEN i.{version} ELSE '{}' END, {tags} = coalesce(i.{tags}, '{{}}') WHERE {}",
+            "UPDATE {} i SET {} = {}, {} = '{}' WHERE {}",
             self.documents.relation,
             quote(checksum),
             self.sum(),
             quote(normalizer_version),
-            self.checksum(),
             self.spec.normalizer.version(),
-            self.documents.is_listed("i"),
-            version = quote(normalizer_version),
-            tags = quote(tags)
+            self.documents.is_listed("i")
         );
         let_go.into_iter().chain([compute]).collect()
     }

@@ -208,35 +208,40 @@ impl Commits {
         )
     }
 
-    /// The record that draft `$2` was committed as, of scope `$1`.
+    /// The record that draft `$1` was committed as: its id and scope as text.
     pub fn find_of_draft(&self) -> String {
-        self.find("", format!("r.{} = {}", quote(&self.records.draft), self.draft_id.cast(2)))
+        let scope = self.documents.scope.as_ref().map_or("NULL".into(), |scope| format!("r.{}", quote(&scope.name)));
+        format!(
+            "SELECT r.{}::text, {scope}::text FROM {} r WHERE r.{} = {}",
+            quote(&self.records.id),
+            self.records_relation(),
+            quote(&self.records.draft),
+            self.draft_id.cast(1)
+        )
     }
 
     /// The record of scope `$1` with content hash `$2` and the key's fields from `$3` on.
     pub fn find_of_key(&self) -> String {
-        self.find("", self.of_key())
+        self.find("")
     }
 
     /// As `find_of_key`, with when the record was made and, as text, the column that is filled from `field`.
     pub fn find_shown(&self, field: &str) -> String {
         let title = self.records.fields.iter().find(|(_, from)| *from == field);
         let title = title.map_or("NULL::text".into(), |(column, _)| format!("r.{}::text", quote(column)));
-        self.find(&format!(", r.{}::timestamptz, {title}", quote(&self.records.created_at)), self.of_key())
+        self.find(&format!(", r.{}::timestamptz, {title}", quote(&self.records.created_at)))
     }
 
-    fn of_key(&self) -> String {
+    fn find(&self, and: &str) -> String {
         let fields =
             self.key_fields().into_iter().enumerate().map(|(at, field)| format!(" AND r.{}", field.is(at + 3)));
-        format!("r.{} = $2{}", quote(&self.records.content_hash), fields.collect::<String>())
-    }
-
-    fn find(&self, and: &str, condition: String) -> String {
         let of_scope = self.documents.scope.as_ref().map_or("$1 IS NULL".into(), |scope| format!("r.{}", scope.is(1)));
         format!(
-            "SELECT r.{}::text{and} FROM {} r WHERE {of_scope} AND {condition}",
+            "SELECT r.{}::text{and} FROM {} r WHERE {of_scope} AND r.{} = $2{}",
             quote(&self.records.id),
-            self.records_relation()
+            self.records_relation(),
+            quote(&self.records.content_hash),
+            fields.collect::<String>()
         )
     }
 
@@ -251,9 +256,9 @@ impl Commits {
         self.documents.spec.scope.iter().chain(key).chain([content_hash]).cloned().collect()
     }
 
-    /// The columns by which a draft is committed once.
+    /// The column by which a draft is committed once. Without the scope: whoever knows the draft may know of its record.
     pub fn draft_key(&self) -> Vec<String> {
-        std::iter::once(&self.records.draft).chain(&self.documents.spec.scope).cloned().collect()
+        vec![self.records.draft.clone()]
     }
 }
 
