@@ -62,7 +62,7 @@ pub enum OnceError {
     NotAnObject { kind: String },
     MissingField { field: String },
     BadField { sqlstate: String, field: String, value: String, problem: String, must: String },
-    OtherOwner { column: String, of: &'static str, id: String, known: String, parsed: String },
+    OtherOwner { column: String, document: String, known: String, parsed: String },
     NoOwner { column: String, document: String },
     NotAUuid { id: String },
     Internal(String),
@@ -249,7 +249,7 @@ impl OnceError {
             Self::OwnerChanged { target, registered_by } => parts(
                 ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("target \"{target}\" is not vouched for by the owner of its tables"),
-                format!("Role \"{registered_by}\" registered it, and does not own both its tables now."),
+                format!("Role \"{registered_by}\" registered it, and does not own all its tables now."),
                 "Let their owner drop_target(name) and create_target(…) again.",
             ),
             Self::NoPrivilege { object, privilege, role, hint } => parts(
@@ -419,7 +419,7 @@ impl OnceError {
                 ERRCODE_NULL_VALUE_NOT_ALLOWED,
                 format!("{field} is missing"),
                 format!("What was parsed has no field \"{field}\" at its top, or it is null."),
-                format!("Give it a \"{field}\": it tells one record from another."),
+                format!("Give it a field \"{field}\": it tells one record from another."),
             ),
             Self::BadField { sqlstate, field, value, problem, must } => parts(
                 match sqlstate.as_str() {
@@ -433,10 +433,10 @@ impl OnceError {
                 format!("Field \"{field}\" of what was parsed is {value}."),
                 format!("Give {must}."),
             ),
-            Self::OtherOwner { column, of, id, known, parsed } => parts(
+            Self::OtherOwner { column, document, known, parsed } => parts(
                 ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("{column} is not that of the {of}"),
-                format!("The {of} {id} is of {known}; what was parsed says {parsed}."),
+                format!("{column} is not the document's"),
+                format!("Document {document} or its draft is of {known}; what was parsed says {parsed}."),
                 format!("Leave {column} out of what was parsed, or commit a draft of the right document."),
             ),
             Self::NoOwner { column, document } => parts(
@@ -463,9 +463,9 @@ impl OnceError {
 
 impl OnceError {
     /// Tells the user what would be an error of a later step, with how to prevent it.
-    pub fn notice(&self) {
+    pub fn notice(&self, what: &str) {
         let Parts { message, hint, .. } = self.parts();
-        crate::spi::notice(message, hint);
+        crate::spi::notice(format!("{what}: {message}"), hint);
     }
 }
 

@@ -286,7 +286,7 @@ pub fn load(id: Option<Uuid>, for_update: bool) -> Result<Job> {
     let id = id.ok_or(OnceError::NullArgument { name: "p_job_id".into() })?;
     let unknown = || OnceError::UnknownJob { id: id.to_string() };
     let jobs = spi::own("import_jobs")?;
-    if crate::targets::oid_of(&jobs)?.is_none() {
+    if backend::relation_oid(&jobs).is_none() {
         return Err(unknown());
     }
     let lock = if for_update { " FOR UPDATE" } else { "" };

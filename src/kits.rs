@@ -5,7 +5,7 @@ mod adopt;
 
 use crate::error::{OnceError, Result};
 use crate::targets::{self, Target};
-use crate::{documents, jobs, rights, spi};
+use crate::{backend, jobs, rights, spi};
 use once_core::ident::{Relation, quote};
 use once_core::kit::{is_prefix, render};
 use pgrx::JsonB;
@@ -146,7 +146,7 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
     if kit.bulk.is_some() {
         jobs::install()?;
         // The kit adds policies to import_jobs, which only its owner can.
-        if let Some(oid) = targets::oid_of(&install.jobs)? {
+        if let Some(oid) = backend::relation_oid(&install.jobs) {
             rights::require_owner(&install.jobs, oid)?;
         }
     }
@@ -203,17 +203,7 @@ fn register(install: &Install, name: &str) -> Result<bool> {
     }
     let relation = install.relation(install.kit.target);
     let table = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
-    let spec = install.render(install.kit.spec);
-    if install.kit.bulk.is_some() {
-        return Ok(targets::create(name, table, &spec)?.created);
-    }
-    let documents = documents::Target::from_spec(name, table, &spec)?;
-    // Rows from before a key may repeat each other: adopt_imports is to sort that out, not the kit.
-    match documents.require_keys() {
-        Err(error @ (OnceError::NoDocumentKey { .. } | OnceError::NoUniqueIndex { .. })) => error.notice(),
-        other => other?,
-    }
-    Ok(targets::register_documents(&documents)?.created)
+    Ok(targets::create(name, table, &install.render(install.kit.spec))?.created)
 }
 
 /// The view over the jobs, and who may see them. A table of that name is from before pg_once: its jobs

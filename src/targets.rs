@@ -12,8 +12,8 @@ use once_core::ident::{Relation, quote, quote_list};
 use once_core::spec::{BulkSpec, STAGING_COLUMNS, Spec, wrong};
 use pgrx::pg_sys::{self, Oid};
 
-pub use catalog::{Column, Table, describe, find, key_index, oid_of, unique_index};
-pub use registry::{create, lookup, register_documents, registered_relation, require_vouched};
+pub use catalog::{Column, Table, describe, find, key_index, unique_index};
+pub use registry::{create, lookup, registered_relation, require_vouched};
 
 /// A target that takes rows in bulk, whose tables are there and fit its spec.
 pub struct Target {
@@ -403,7 +403,7 @@ fn require_staging(staging: &Table, production: &Table, spec: &BulkSpec, columns
     }
     let mut numbered: Vec<String> = spec.scope.iter().cloned().collect();
     numbered.push("row_number".into());
-    if catalog::unique_index(staging, &numbered)?.is_none() {
+    if catalog::unique_index(staging.oid, &numbered)?.is_none() {
         return Err(no_unique_index(&staging.relation, &numbered, ""));
     }
     Ok(())

@@ -81,7 +81,7 @@ fn plant_witness(staging: &Relation) -> Result<bool> {
 pub fn begin_anew(staging: &Relation) -> Result<()> {
     forget(staging)?;
     let files = spi::own("staged_files")?;
-    if crate::targets::oid_of(&files)?.is_some() {
+    if crate::backend::relation_oid(&files).is_some() {
         let this = "WHERE staging_schema = $1 AND staging_name = $2 AND rows > 0";
         spi::write(&format!("UPDATE {files} SET rows = 0 {this}"), &named(staging))?;
     }
@@ -92,7 +92,7 @@ pub fn begin_anew(staging: &Relation) -> Result<()> {
 /// and with them the list of its files.
 pub fn forget(staging: &Relation) -> Result<()> {
     let [checks, stagings] = [spi::own("staging_checks")?, spi::own("stagings")?];
-    if crate::targets::oid_of(&stagings)?.is_none() {
+    if crate::backend::relation_oid(&stagings).is_none() {
         return Ok(());
     }
     let this = "WHERE staging_schema = $1 AND staging_name = $2";

@@ -55,11 +55,9 @@ fn adopt(mut table: Table, dry_run: bool, max_rows: i64) -> Result<serde_json::V
     let spec = spec_of(&table.relation)?;
     let mut records = records_of(&table, &spec)?;
     let columns = missing_columns(&table, &spec)?;
-    let keys = global_keys(&table, &spec)?;
     if !dry_run {
         lock(&table, &records)?;
         add_columns(&table, &columns, &spec)?;
-        drop_keys(&table, &keys)?;
         table = targets::describe(table.oid)?;
         if let Some((records, spec)) = &mut records {
             *records = with_hash(records, spec)?;
@@ -69,10 +67,15 @@ fn adopt(mut table: Table, dry_run: bool, max_rows: i64) -> Result<serde_json::V
     let (rows, malformed) =
         spi::fresh_one(&adoption.count(), &[], |row| Ok((row.need::<i64>(1)?, row.need::<i64>(2)?)))?;
 
+    // What repeats is archived before its checksum is written: a key that is there already would refuse it.
     let mut work = Work { dry_run, left: max_rows };
-    let computed = work.run(&adoption.to_compute(), &adoption.compute())?;
     let tagged = work.run(&adoption.untagged(), &adoption.tag())?;
     let archived = work.run(&adoption.duplicates(), &adoption.archive())?;
+    let keys = if work.left > 0 { keys_in_the_way(&table, &spec, archived > 0)? } else { Vec::new() };
+    if !dry_run {
+        drop_keys(&table, &keys)?;
+    }
+    let computed = work.run(&adoption.to_compute(), &adoption.compute())?;
     let filled = match adoption.fillable() {
         Some(fillable) => work.run(&fillable, &adoption.fill())?,
         None => 0,
@@ -150,7 +153,7 @@ fn missing_columns(table: &Table, spec: &DocumentSpec) -> Result<Vec<(String, &'
     Ok(absent.map(|(name, sql_type)| (name.clone(), sql_type)).collect())
 }
 
-/// Keeps writers out until the transaction ends; readers go on until the constraints are added.
+/// Keeps writers out until the transaction ends; readers too, once columns or constraints are added or keys dropped.
 fn lock(table: &Table, records: &Option<(Table, Records)>) -> Result<()> {
     let tables = std::iter::once(table).chain(records.iter().map(|(table, _)| table));
     let names: Vec<String> = tables.map(|table| table.relation.to_string()).collect();
@@ -177,16 +180,17 @@ fn with_hash(table: &Table, spec: &Records) -> Result<Table> {
     targets::describe(table.oid)
 }
 
-/// Unique indexes on the checksum alone, by which one owner's document keeps out another's.
-fn global_keys(table: &Table, spec: &DocumentSpec) -> Result<Vec<String>> {
-    if spec.scope.is_none() {
-        return Ok(Vec::new());
-    }
+/// Unique indexes on the checksum alone, by which one owner's document keeps out another's; and where documents are
+/// archived, those that do not leave them out.
+fn keys_in_the_way(table: &Table, spec: &DocumentSpec, archived: bool) -> Result<Vec<String>> {
     spi::fresh(
-        "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
-         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
-         WHERE i.indrelid = $1 AND i.indisunique AND NOT i.indisprimary AND i.indnkeyatts = 1 AND a.attname = $2 ORDER BY 1",
-        &[table.oid.into(), spec.checksum.as_str().into()],
+        "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid CROSS JOIN LATERAL ( \
+           SELECT array_agg(a.attname::text) FROM pg_attribute a WHERE a.attrelid = i.indrelid \
+           AND a.attnum = ANY ((string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts])) k(names) \
+         WHERE i.indrelid = $1 AND i.indisunique AND NOT i.indisprimary AND i.indexprs IS NULL \
+         AND $2 = ANY (k.names) AND k.names <@ ARRAY[$2, $3] AND ((k.names <@ ARRAY[$2] AND $3 IS NOT NULL) OR ($4 AND i.indpred IS NULL)) \
+         ORDER BY 1",
+        &[table.oid.into(), spec.checksum.as_str().into(), spec.scope.clone().into(), archived.into()],
         |row| row.need(1),
     )
 }
@@ -271,8 +275,13 @@ impl Work {
 /// What the documents still lack, each with the statement that adds it.
 fn document_constraints(table: &Table, spec: &DocumentSpec) -> Result<Vec<(String, String)>> {
     let relation = &table.relation;
-    let statements =
-        Documents { relation: relation.clone(), spec: spec.clone(), scope: None, received_at_is_instant: true };
+    let statements = Documents {
+        relation: relation.clone(),
+        spec: spec.clone(),
+        scope: None,
+        scope_may_be_null: true,
+        received_at_is_instant: true,
+    };
     let mut wanted = Vec::new();
     let nullable = |name: &str| table.column(name).is_none_or(|column| !column.not_null);
     let (tags, checksum) = (quote(&spec.tags), quote(&spec.checksum));
@@ -281,7 +290,8 @@ fn document_constraints(table: &Table, spec: &DocumentSpec) -> Result<Vec<(Strin
             format!("ALTER TABLE {relation} ALTER COLUMN {tags} SET DEFAULT '{{}}', ALTER COLUMN {tags} SET NOT NULL");
         wanted.push((format!("{tags} NOT NULL"), sql));
     }
-    if targets::key_index(table, &statements.key(), Some(&spec.tags), true)?.is_none() {
+    let nulls = spec.scope.as_ref().and_then(|name| table.column(name)).is_none_or(|column| !column.not_null);
+    if targets::key_index(table.oid, &statements.key(), Some(&spec.tags), nulls)?.is_none() {
         wanted.push((format!("unique ({})", quote_list(&statements.key())), statements.unique_index()));
     }
     if !has_form_check(table, &spec.checksum)? {
@@ -314,7 +324,7 @@ fn record_keys(adoption: &Adoption) -> Result<Vec<(String, String)>> {
     let scope = &adoption.spec.scope;
     let content: Vec<String> = scope.iter().chain(&records.key).chain([&records.content_hash]).cloned().collect();
     for key in [content, vec![records.draft.clone()]] {
-        if targets::unique_index(&table, &key)?.is_some() {
+        if targets::unique_index(table.oid, &key)?.is_some() {
             continue;
         }
         let Some(repeated) = adoption.repeated(&key) else { continue };

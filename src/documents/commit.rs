@@ -64,41 +64,43 @@ pub fn commit(target: Option<String>, draft: String, parsed: Jsonb) -> Result<Co
     }
     let given = Fields::read(commits, parsed)?;
 
-    for attempt in 1.. {
+    for attempt in 1..=ATTEMPTS {
         let origin = origin(&target, &draft)?;
-        let scope = owner(&target, &origin, &given)?;
+        let of_draft = of_draft(commits, &draft)?;
+        let scope = owner(&target, &origin, of_draft.as_ref(), &given)?;
         let Some(checksum) = origin.checksum else {
             return Err(OnceError::NoChecksum {
                 document: origin.document,
                 relation: commits.documents.relation.clone(),
             });
         };
+        let mut key: Vec<Arg> = vec![scope.clone().into(), checksum.into()];
+        key.extend(commits.key_fields().into_iter().map(|field| given.of(commits, field).into()));
+        let find = commits.find_of_key();
+        let of_key = |key: &[Arg]| spi::fresh(&find, key, |row| row.need::<String>(1)).map(|mut found| found.pop());
+        if let Some(OfDraft { id, .. }) = of_draft {
+            if of_key(&key)?.as_ref() != Some(&id) {
+                spi::notice(
+                    format!(
+                        "draft {draft} was committed before, as {id} with another {}",
+                        commits.records.key.join(", ")
+                    ),
+                    "A draft is committed once. Change that record itself, or make another draft.".into(),
+                );
+            }
+            return Ok(Committed { id, is_duplicate: true });
+        }
+
         // At last, whatever keeps the record out is to say so itself, unless its rows are hidden from us.
         let or_fail = attempt == ATTEMPTS && !row_security(&target)?;
-        let mut values: Vec<Arg> = vec![draft.as_str().into(), scope.clone().into(), parsed.into()];
+        let mut values: Vec<Arg> = vec![draft.as_str().into(), scope.into(), parsed.into()];
         values.extend(given.values.iter().map(|value| value.clone().into()));
         let inserted = spi::fresh(&commits.insert(or_fail), &values, |row| row.need::<String>(1))?;
         if let Some(id) = inserted.into_iter().next() {
             return Ok(Committed { id, is_duplicate: false });
         }
-
-        let of_draft = of_draft(commits, &draft, scope.as_deref())?;
-        let mut args: Vec<Arg> = vec![scope.into(), checksum.into()];
-        args.extend(commits.key_fields().into_iter().map(|field| given.of(commits, field).into()));
-        let of_key = spi::fresh(&commits.find_of_key(), &args, |row| row.need::<String>(1))?.pop();
-        if let Some(id) = &of_draft
-            && of_draft != of_key
-        {
-            spi::notice(
-                format!("draft {draft} was committed before, as {id} with another {}", commits.records.key.join(", ")),
-                "A draft is committed once. Change that record itself, or make another draft.".into(),
-            );
-        }
-        if let Some(id) = of_draft.or(of_key) {
+        if let Some(id) = of_key(&key)? {
             return Ok(Committed { id, is_duplicate: true });
-        }
-        if attempt == ATTEMPTS {
-            break;
         }
     }
     Err(OnceError::OutOfReach { relation: commits.records_relation() })
@@ -120,35 +122,28 @@ fn origin(target: &Target, draft: &str) -> Result<Origin> {
         .ok_or_else(|| OnceError::UnknownDraft { draft: draft.into(), relation: commits.drafts_relation() })
 }
 
-/// The record that the draft was committed as.
-///
-/// # Errors
-/// `22023` where that was for another owner: nobody knew his document's, and now he is said to be another.
-fn of_draft(commits: &Commits, draft: &str, owner: Option<&str>) -> Result<Option<String>> {
-    let found = spi::fresh(&commits.find_of_draft(), &[draft.into()], |row| {
-        Ok((row.need::<String>(1)?, row.get::<String>(2)?))
-    })?;
-    match found.into_iter().next() {
-        None => Ok(None),
-        Some((id, then)) if then.as_deref() == owner => Ok(Some(id)),
-        Some((_, then)) => Err(OnceError::OtherOwner {
-            column: commits.documents.scope.as_ref().map(|scope| scope.name.clone()).unwrap_or_default(),
-            of: "draft",
-            id: draft.into(),
-            known: then.unwrap_or_default(),
-            parsed: owner.unwrap_or_default().into(),
-        }),
-    }
+/// The record that a draft was committed as.
+struct OfDraft {
+    id: String,
+    scope: Option<String>,
 }
 
-/// Whose the record is: the document's owner, and only where nobody knows him, the one that was parsed.
-fn owner(target: &Target, origin: &Origin, given: &Fields) -> Result<Option<String>> {
+fn of_draft(commits: &Commits, draft: &str) -> Result<Option<OfDraft>> {
+    let found = spi::fresh(&commits.find_of_draft(), &[draft.into()], |row| {
+        Ok(OfDraft { id: row.need(1)?, scope: row.get(2)? })
+    })?;
+    Ok(found.into_iter().next())
+}
+
+/// Whose the record is: the document's owner; where nobody knows him, the one for whom the draft was committed before,
+/// or else the one that was parsed.
+fn owner(target: &Target, origin: &Origin, before: Option<&OfDraft>, given: &Fields) -> Result<Option<String>> {
     let Some(scope) = &target.statements.scope else { return Ok(None) };
-    match (&origin.scope, &given.scope) {
+    let draft = before.and_then(|record| record.scope.as_ref());
+    match (origin.scope.as_ref().or(draft), &given.scope) {
         (Some(known), Some(parsed)) if known != parsed => Err(OnceError::OtherOwner {
             column: scope.name.clone(),
-            of: "document",
-            id: origin.document.clone(),
+            document: origin.document.clone(),
             known: known.clone(),
             parsed: parsed.clone(),
         }),

@@ -100,6 +100,9 @@ pub fn import(
     if let (None, Some(given)) = (&documents.scope, &owner) {
         return Err(OnceError::NoScope { target: target.name.clone(), given: given.clone() });
     }
+    if let (Some(scope), None, false) = (&documents.scope, &owner, documents.scope_may_be_null) {
+        return Err(OnceError::NullArgument { name: scope.name.clone() });
+    }
     let normalizer = documents.spec.normalizer;
     let sum = hashed(content, normalizer);
     if sum.blank {

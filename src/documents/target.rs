@@ -1,6 +1,6 @@
 //! A target of documents: its tables, looked at, and what a session keeps of them.
 
-use crate::backend::Glance;
+use crate::backend::{self, Glance};
 use crate::error::{OnceError, Result};
 use crate::targets::{self, Table};
 use crate::{rights, spi};
@@ -94,7 +94,7 @@ impl Target {
     /// `55000` where the target has no records; else as `open`.
     pub fn open_records(name: Option<String>, privileges: &[&str]) -> Result<Rc<Self>> {
         let (mut target, _) = Self::open(name.clone(), &["SELECT"])?;
-        if !target.tables_are_there()? {
+        if !target.tables_are_there() {
             OPENED.with_borrow_mut(|opened| opened.remove(&target.name));
             (target, _) = Self::open(name, &["SELECT"])?;
         }
@@ -103,7 +103,9 @@ impl Target {
         let hint = rights::ask_for_access(&target.name)?;
         rights::require(&parsed.statements.drafts_relation(), parsed.drafts, &["SELECT"], &hint)?;
         rights::require(&parsed.statements.records_relation(), parsed.records, privileges, &hint)?;
-        target.require_record_keys()?;
+        if privileges.contains(&"INSERT") {
+            target.require_record_keys()?;
+        }
         Ok(target)
     }
 
@@ -117,13 +119,8 @@ impl Target {
     }
 
     /// Whether the tables that the session knows are still the ones with their names.
-    fn tables_are_there(&self) -> Result<bool> {
-        for (relation, oid) in self.tables() {
-            if targets::oid_of(&relation)? != Some(oid) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn tables_are_there(&self) -> bool {
+        self.tables().iter().all(|(relation, oid)| backend::relation_oid(relation) == Some(*oid))
     }
 
     /// All tables that the spec names.
@@ -133,17 +130,6 @@ impl Target {
             tables.extend([(statements.drafts_relation(), *drafts), (statements.records_relation(), *records)]);
         }
         tables
-    }
-
-    /// As `fit`, of a spec that is known to be of documents.
-    pub fn from_spec(name: &str, table: Table, spec: &str) -> Result<Self> {
-        match Spec::parse(spec) {
-            Ok(Spec::Document(spec)) => Self::fit(name.into(), table, spec),
-            Ok(other) => {
-                Err(OnceError::WrongKind { name: name.into(), is: other.kind().into(), must: "document".into() })
-            }
-            Err(error) => Err(OnceError::BadSpec { target: name.into(), error }),
-        }
     }
 
     /// Checks that the tables have the columns that the spec names.
@@ -169,7 +155,9 @@ impl Target {
         targets::require_type(&table, &spec.tags, pg_sys::TEXTARRAYOID, "text[]")?;
         require_filled_by_itself(&table, &spec.id)?;
         targets::require_plain_scope(&table, spec.scope.as_ref())?;
+        let scope_column = spec.scope.as_ref().and_then(|name| table.column(name));
         let statements = Documents {
+            scope_may_be_null: scope_column.is_some_and(|column| !column.not_null),
             scope: spec.scope.as_ref().and_then(|name| typed(&table, name)),
             received_at_is_instant: table.column(&spec.received_at).is_some_and(|c| c.base == pg_sys::TIMESTAMPTZOID),
             relation: table.relation.clone(),
@@ -187,10 +175,9 @@ impl Target {
     }
 
     fn require_document_key(&self) -> Result<()> {
-        let table = targets::describe(self.oid)?;
         let Documents { relation, spec, .. } = &self.statements;
-        let nulls = spec.scope.as_ref().and_then(|name| table.column(name)).is_some_and(|c| !c.not_null);
-        if targets::key_index(&table, &self.statements.key(), Some(&spec.tags), nulls)?.is_some() {
+        let nulls = self.statements.scope_may_be_null;
+        if targets::key_index(self.oid, &self.statements.key(), Some(&spec.tags), nulls)?.is_some() {
             return Ok(());
         }
         Err(OnceError::NoDocumentKey {
@@ -203,10 +190,9 @@ impl Target {
 
     fn require_record_keys(&self) -> Result<()> {
         let Some(Parsed { statements, records, .. }) = &self.commits else { return Ok(()) };
-        let table = targets::describe(*records)?;
         for key in [statements.record_key(), statements.draft_key()] {
-            if targets::unique_index(&table, &key)?.is_none() {
-                return Err(targets::no_unique_index(&table.relation, &key, ""));
+            if targets::unique_index(*records, &key)?.is_none() {
+                return Err(targets::no_unique_index(&statements.records_relation(), &key, ""));
             }
         }
         Ok(())

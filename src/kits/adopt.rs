@@ -155,7 +155,7 @@ fn add(there: &Table, wanted: &Wanted, filled_later: bool) -> Result<bool> {
 fn add_row_index(staging: &Table) -> Result<()> {
     let columns = ["merchant_id".to_string(), "row_number".to_string()];
     let complete = columns.iter().all(|name| staging.column(name).is_some());
-    if !complete || targets::unique_index(staging, &columns)?.is_some() {
+    if !complete || targets::unique_index(staging.oid, &columns)?.is_some() {
         return Ok(());
     }
     spi::script(&format!("CREATE UNIQUE INDEX ON {} ({})", staging.relation, quote_list(&columns)))

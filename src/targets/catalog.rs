@@ -1,5 +1,6 @@
 //! What the catalog says of a table: its columns, the index behind a key, its constraints.
 
+use crate::backend;
 use crate::error::Result;
 use crate::spi;
 use once_core::bulk::{KeyColumn, Rule};
@@ -46,20 +47,9 @@ impl Table {
     }
 }
 
-/// The OID of a table, view or other relation of this name.
-pub fn oid_of(relation: &Relation) -> Result<Option<Oid>> {
-    let found = spi::known(
-        "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname::text = $1 AND c.relname::text = $2",
-        &[relation.schema.as_str().into(), relation.name.as_str().into()],
-        |row| row.need(1),
-    )?;
-    Ok(found.into_iter().next())
-}
-
 /// The table of this name, if there is one.
 pub fn find(relation: &Relation) -> Result<Option<Table>> {
-    match oid_of(relation)? {
+    match backend::relation_oid(relation) {
         Some(oid) => describe(oid).map(Some),
         None => Ok(None),
     }
@@ -122,13 +112,13 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
 }
 
 /// The unique index on exactly these columns (in any order) that can be an arbiter for them.
-pub fn unique_index(table: &Table, names: &[String]) -> Result<Option<Oid>> {
+pub fn unique_index(table: Oid, names: &[String]) -> Result<Option<Oid>> {
     key_index(table, names, None, false)
 }
 
 /// As `unique_index`; it may leave out the rows that are archived by this column of tags. `nulls_equal`: NULL must be
 /// a value like any other in it.
-pub fn key_index(table: &Table, names: &[String], tags: Option<&str>, nulls_equal: bool) -> Result<Option<Oid>> {
+pub fn key_index(table: Oid, names: &[String], tags: Option<&str>, nulls_equal: bool) -> Result<Option<Oid>> {
     let found = spi::known(
         &format!(
             "SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND NOT i.indisexclusion \
@@ -138,7 +128,7 @@ pub fn key_index(table: &Table, names: &[String], tags: Option<&str>, nulls_equa
                   AND a.attnum = ANY ((string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts])) = cardinality($2) \
              ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1"
         ),
-        &[table.oid.into(), names.to_vec().into(), tags.into(), nulls_equal.into()],
+        &[table.into(), names.to_vec().into(), tags.into(), nulls_equal.into()],
         |row| row.need::<Oid>(1),
     )?;
     Ok(found.into_iter().next())
@@ -146,7 +136,7 @@ pub fn key_index(table: &Table, names: &[String], tags: Option<&str>, nulls_equa
 
 /// How the unique index on these columns compares each of them; `None` where there is no such index.
 pub fn equality(table: &Table, names: &[String]) -> Result<Option<Vec<KeyColumn>>> {
-    let Some(index) = unique_index(table, names)? else { return Ok(None) };
+    let Some(index) = unique_index(table.oid, names)? else { return Ok(None) };
     let columns = spi::known(
         "SELECT a.attname::text, \
          CASE WHEN t.typtype = 'p' THEN CASE WHEN at.typtype = 'd' THEN format_type(at.typbasetype, -1) END \

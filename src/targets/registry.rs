@@ -80,18 +80,21 @@ pub fn create(name: &str, table: Table, spec: &str) -> Result<Registered> {
     rights::require_owner(&table.relation, table.oid)?;
     match spec {
         Spec::Bulk(spec) => create_bulk(name, table, spec),
-        Spec::Document(spec) => {
-            let documents = crate::documents::Target::fit(name.into(), table, spec)?;
-            documents.require_keys()?;
-            register_documents(&documents)
-        }
+        Spec::Document(spec) => register_documents(&crate::documents::Target::fit(name.into(), table, spec)?),
     }
 }
 
-/// Registers a target of documents, whose keys may be missing as yet.
-pub fn register_documents(documents: &crate::documents::Target) -> Result<Registered> {
+/// Registers a target of documents. Its keys may be missing as yet: rows from before a key may repeat each other, and to
+/// sort that out takes the registration.
+fn register_documents(documents: &crate::documents::Target) -> Result<Registered> {
     for (relation, oid) in documents.tables() {
         rights::require_owner(&relation, oid)?;
+    }
+    match documents.require_keys() {
+        Err(error @ (OnceError::NoDocumentKey { .. } | OnceError::NoUniqueIndex { .. })) => {
+            error.notice(&format!("target \"{}\" takes nothing in yet", documents.name));
+        }
+        other => other?,
     }
     let spec = Spec::Document(documents.statements.spec.clone());
     let created = register(&documents.name, &documents.statements.relation, None, &spec)?;
@@ -230,7 +233,7 @@ pub fn require_vouched(name: &str, tables: &[Oid]) -> Result<()> {
     let (vouched, registered_by) = spi::known_one(
         &format!(
             "SELECT coalesce((SELECT bool_and(pg_has_role(r.oid, c.relowner, 'USAGE')) FROM pg_roles r, pg_class c \
-             WHERE r.rolname::text = t.registered_by AND c.oid = ANY ($2)), false), t.registered_by FROM {} t WHERE t.name = $1",
+             WHERE r.rolname = t.registered_by AND c.oid = ANY ($2)), false), t.registered_by FROM {} t WHERE t.name = $1",
             spi::own("targets")?
         ),
         &[name.into(), tables.to_vec().into()],

@@ -1,16 +1,21 @@
 //! Installs what is missing: a Postgres server with its headers and test tools, libclang, cargo-pgrx.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::run::{output, run, succeeds};
 use crate::server::installation::major_version;
 use crate::server::user::is_root;
 
 const CARGO_PGRX_VERSION: &str = "0.18.1";
+/// What npm installs where Debian's node-pg doesn't go with the machine's Node.js.
+const NODE_POSTGRES: &str = "pg@8.16.3";
+/// Where Debian's packages for Node.js are.
+const DEBIAN_NODE_MODULES: &str = "/usr/share/nodejs";
 
 /// Makes sure that everything needed for Postgres `pg` is there and returns its `pg_config`.
 /// With `install` false, what is missing is an error.
@@ -27,6 +32,36 @@ pub fn pgbouncer() -> Result<PathBuf> {
     let path = Path::new("/usr/sbin/pgbouncer");
     debian_package("pgbouncer", "PgBouncer, for a test", || path.exists(), true)?;
     Ok(path.into())
+}
+
+/// A Python that has psycopg 3, by which the tests call the extension.
+pub fn python() -> Result<PathBuf> {
+    let has_psycopg = |python: &&str| succeeds(Command::new(python).args(["-c", "import psycopg"]));
+    let find = || ["python3", "/usr/bin/python3"].into_iter().find(has_psycopg);
+    debian_package("python3-psycopg", "psycopg 3, for a test", || find().is_some(), true)?;
+    find().map(PathBuf::from).context("no Python has psycopg 3")
+}
+
+/// Node.js's folder of modules with node-postgres, by which the tests call the extension. It may be put into `folder`.
+pub fn node_modules(folder: &Path) -> Result<PathBuf> {
+    let has_postgres = |modules: &PathBuf| {
+        let mut node = Command::new("node");
+        modules.join("pg").exists() && succeeds(node.args(["-e", "require('pg')"]).env("NODE_PATH", modules))
+    };
+    let find = || [folder.join("node_modules"), DEBIAN_NODE_MODULES.into()].into_iter().find(has_postgres);
+    debian_package("nodejs", "Node.js, for a test", || succeeds(Command::new("node").arg("--version")), true)?;
+    let has_npm = succeeds(Command::new("npm").arg("--version"));
+    if find().is_none() && has_npm {
+        // A Node.js that is not Debian's, which its packages can't be installed beside; and it takes no root.
+        println!("node-postgres, for a test: not found; installing it into {}", folder.display());
+        fs::create_dir_all(folder)?;
+        run(Command::new("npm")
+            .args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
+            .arg(folder)
+            .arg(NODE_POSTGRES))?;
+    }
+    debian_package("node-pg", "node-postgres, for a test", || find().is_some(), true)?;
+    find().context("Node.js does not find node-postgres")
 }
 
 fn debian_package(name: &str, what: &str, is_there: impl Fn() -> bool, install: bool) -> Result<()> {

@@ -175,6 +175,8 @@ impl Tests<'_> {
                 ("ONCE_TEST_STATE", scratch.display().to_string()),
                 ("ONCE_TEST_CLI", once.display().to_string()),
                 ("ONCE_TEST_PGBOUNCER", setup::pgbouncer()?.display().to_string()),
+                ("ONCE_TEST_PYTHON", setup::python()?.display().to_string()),
+                ("ONCE_TEST_NODE_MODULES", setup::node_modules(&self.state.path("node"))?.display().to_string()),
             ],
         )
     }

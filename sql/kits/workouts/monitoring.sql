@@ -29,7 +29,7 @@ SELECT w.athlete_id, w.workout_date, w.workout_id, o.workout_id AS other_workout
 FROM "@schema@"."@prefix@workouts" w
 JOIN "@schema@"."@prefix@workouts" o
   ON o.athlete_id = w.athlete_id AND o.workout_date = w.workout_date
- AND (w.created_at, w.workout_id) < (o.created_at, o.workout_id)
+ AND (coalesce(w.created_at, '-infinity'), w.workout_id) < (coalesce(o.created_at, '-infinity'), o.workout_id)
 WHERE w.content_hash_ref = o.content_hash_ref OR w.import_id = o.import_id OR w.parsed_workout = o.parsed_workout
    OR pg_catalog.lower(w.session_title) = pg_catalog.lower(o.session_title);
 

@@ -8,6 +8,11 @@ use crate::spec::{DocumentSpec, Records};
 /// The form of a checksum, as a regular expression.
 pub const FORM: &str = "^[0-9a-f]{64}$";
 
+/// Whether a text has that form: NULL where it is NULL. In ten times less time than by the regular expression.
+fn well_formed(text: &str) -> String {
+    format!("(length({text}) = 64 AND translate({text}, '0123456789abcdef', '') = '')")
+}
+
 /// A table and which of its columns are there: a dry run has to do without those that would be added.
 #[derive(Debug, Clone)]
 pub struct Present {
@@ -60,7 +65,8 @@ impl Adoption {
     /// The checksum of `i` as it is, or as it would be computed. A document without a text is a blank one.
     fn sum(&self) -> String {
         format!(
-            "CASE WHEN {sum} ~ '{FORM}' THEN {sum} ELSE {}(coalesce(i.{}, ''), '{}') END",
+            "CASE WHEN {} THEN {sum} ELSE {}(coalesce(i.{}, ''), '{}') END",
+            well_formed(&self.checksum()),
             self.checksum_of,
             quote(&self.spec.content),
             self.spec.normalizer.name(),
@@ -71,15 +77,15 @@ impl Adoption {
     /// Rows in all; those that have a malformed checksum.
     pub fn count(&self) -> String {
         format!(
-            "SELECT count(*), count(*) FILTER (WHERE {} !~ '{FORM}') FROM {} i",
-            self.checksum(),
+            "SELECT count(*), count(*) FILTER (WHERE NOT {}) FROM {} i",
+            well_formed(&self.checksum()),
             self.documents.relation
         )
     }
 
     /// The ids of documents without a checksum, or with a malformed one.
     pub fn to_compute(&self) -> String {
-        self.ids(format!("({} ~ '{FORM}') IS NOT TRUE", self.checksum()))
+        self.ids(format!("{} IS NOT TRUE", well_formed(&self.checksum())))
     }
 
     /// The ids of documents with NULL for tags.
@@ -108,11 +114,12 @@ impl Adoption {
             self.records.as_ref().filter(|(table, spec)| table.has(&spec.content_hash) && table.has(&spec.document));
         let let_go = let_go.map(|(table, spec)| {
             format!(
-                "UPDATE {} r SET {hash} = NULL FROM {} i WHERE i.{} = r.{} AND r.{hash} = {sum} AND {sum} !~ '{FORM}' AND {}",
+                "UPDATE {} r SET {hash} = NULL FROM {} i WHERE i.{} = r.{} AND r.{hash} = {sum} AND NOT {} AND {}",
                 table.relation,
                 self.documents.relation,
                 quote(&self.spec.id),
                 quote(&spec.document),
+                well_formed(&self.checksum()),
                 self.documents.is_listed("i"),
                 hash = quote(&spec.content_hash),
                 sum = self.checksum()
@@ -183,13 +190,14 @@ impl Adoption {
         Some(format!(
             "SELECT q.id FROM (SELECT r.{id}::text AS id, row_number() OVER (PARTITION BY {parts}d.sum ORDER BY {age}, r.{id}) AS n, {taken} AS taken \
              FROM {} r JOIN (SELECT i.{} AS id, {} AS old, {} AS sum FROM {} i) d ON d.id = r.{} \
-             WHERE {hash} IS NULL OR ({hash} = d.old AND d.old !~ '{FORM}')) q WHERE q.n = 1 AND NOT q.taken",
+             WHERE {hash} IS NULL OR ({hash} = d.old AND NOT {})) q WHERE q.n = 1 AND NOT q.taken",
             table.relation,
             quote(&self.documents.id.name),
             self.checksum(),
             self.sum(),
             self.documents.relation,
             quote(&spec.document),
+            well_formed("d.old"),
             id = quote(&table.id.name),
             parts = parts.concat()
         ))
@@ -215,11 +223,12 @@ impl Adoption {
         let (table, spec) = self.records.as_ref()?;
         let hash = table.column("r", &spec.content_hash, "NULL::text");
         Some(format!(
-            "SELECT count(*) FROM {} r WHERE {hash} IS NULL OR EXISTS (SELECT FROM {} i WHERE i.{} = {} AND {sum} = {hash} AND {sum} !~ '{FORM}')",
+            "SELECT count(*) FROM {} r WHERE {hash} IS NULL OR EXISTS (SELECT FROM {} i WHERE i.{} = {} AND {sum} = {hash} AND NOT {})",
             table.relation,
             self.documents.relation,
             quote(&self.documents.id.name),
             table.column("r", &spec.document, "NULL"),
+            well_formed(&self.checksum()),
             sum = self.checksum()
         ))
     }

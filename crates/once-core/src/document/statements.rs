@@ -29,6 +29,8 @@ pub struct Documents {
     pub relation: Relation,
     pub spec: DocumentSpec,
     pub scope: Option<Typed>,
+    /// NULL, an unknown owner, is a value like any other then.
+    pub scope_may_be_null: bool,
     /// An instant, not a local time.
     pub received_at_is_instant: bool,
 }
