@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
+use postgres::{Client, NoTls};
 use xtask::bench::{Built, CLUSTER};
 use xtask::run::show;
 use xtask::server::{Cluster, Installation, user};
@@ -54,6 +55,11 @@ impl Lab {
     /// Runs SQL, and gives what psql prints of it.
     pub fn sql(&self, sql: &str) -> Result<String> {
         self.cluster.psql(DATABASE, sql)
+    }
+
+    /// A session, for what needs no program.
+    pub fn connect(&self) -> Result<Client> {
+        Ok(Client::connect(&self.cluster.dsn(DATABASE), NoTls)?)
     }
 
     /// The cluster's data directory.

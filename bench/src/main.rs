@@ -1,9 +1,9 @@
 //! `cargo xtask bench`: how quick pg_once is, beside what else one could do with the same data.
 //!
-//! Every contender of a step does the same work on the same files in the same cluster, in turn; all must end with the
+//! Every contender of a step does the same work on the same data in the same cluster, in turn; all must end with the
 //! same rows. Times are only told, never asserted.
 
-mod contenders;
+mod documents;
 mod generate;
 mod lab;
 mod machine;
@@ -11,6 +11,8 @@ mod measure;
 mod memory;
 mod processor;
 mod report;
+mod staging;
+mod step;
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,9 +34,9 @@ struct Options {
     /// Install nothing: fail if something is missing
     #[arg(long)]
     no_setup: bool,
-    /// How many rows are staged
-    #[arg(long, default_value_t = 1_500_000, value_parser = value_parser!(u64).range(1..))]
-    rows: u64,
+    /// How many rows are staged; with --documents, how many the table has that is not empty [default: 1500000, 1000000]
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
+    rows: Option<u64>,
     /// In how many files
     #[arg(long, default_value_t = 63, value_parser = value_parser!(u64).range(1..))]
     files: u64,
@@ -53,6 +55,12 @@ struct Options {
     /// How large that file is
     #[arg(long, value_name = "MB", default_value_t = 1000, value_parser = value_parser!(u64).range(1..))]
     memory_mb: u64,
+    /// Import and hash texts, instead of staging files
+    #[arg(long, conflicts_with = "memory")]
+    documents: bool,
+    /// How many texts each contender imports in a run
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..))]
+    imports: u64,
     /// Leave the cluster running, and the files in place, to look at
     #[arg(long)]
     keep: bool,
@@ -75,7 +83,11 @@ fn run(options: &Options) -> Result<()> {
     let machine = machine::describe(&lab)?;
     println!("{machine}");
 
-    let results = if options.memory { memory::run(&lab, options)? } else { stage(&lab, options)? };
+    let results = match options {
+        Options { memory: true, .. } => memory::run(&lab, options)?,
+        Options { documents: true, .. } => documents::run(&lab, options)?,
+        _ => staging::run(&lab, options)?,
+    };
     if let Some(path) = &options.json {
         let all = serde_json::json!({ "machine": machine, "results": results });
         fs::write(path, serde_json::to_string_pretty(&all)? + "\n")
@@ -83,16 +95,4 @@ fn run(options: &Options) -> Result<()> {
         println!("\nwritten to {}", path.display());
     }
     lab.put_away(options.keep)
-}
-
-fn stage(lab: &Lab, options: &Options) -> Result<serde_json::Value> {
-    headline("the data");
-    let data = generate::write(&lab.files, options.seed, options.rows, options.files)?;
-    println!("{data}");
-    headline("staging");
-    let step = contenders::staging();
-    let measured = measure::run(lab, &step, &data, options.rounds)?;
-    let report = report::Report::of(&step, &measured, &data);
-    println!("\n{report}");
-    Ok(serde_json::to_value(report)?)
 }

@@ -9,10 +9,9 @@ use serde::Serialize;
 use wait4::Wait4;
 use xtask::run::show;
 
-use crate::contenders::Step;
-use crate::generate::Data;
 use crate::lab::Lab;
-use crate::processor::Used;
+use crate::processor::{self, Used};
+use crate::step::Step;
 
 /// One run of one contender.
 #[derive(Clone, Serialize)]
@@ -24,35 +23,71 @@ pub struct Run {
     pub server_cpu: Option<f64>,
     /// Processor time of whatever else ran meanwhile.
     pub others_cpu: Option<f64>,
-    /// Of the client, or the largest of the processes that it started.
-    pub peak_bytes: u64,
+    /// Of the client, or the largest of the processes that it started; not of ourselves.
+    pub peak_bytes: Option<u64>,
+    /// Where it was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
+}
+
+/// What a run wrote.
+#[derive(Clone, Serialize)]
+pub struct Written {
+    /// All WAL there is, or that came about in a run.
+    pub wal_bytes: u64,
+    /// The table with its indexes and TOAST, before the run and now.
+    pub table_bytes: [u64; 2],
+}
+
+impl Written {
+    /// What is written up to now.
+    pub fn now(lab: &Lab, table: &str) -> Result<Self> {
+        let sql = format!("SELECT pg_current_wal_insert_lsn() - '0/0', pg_total_relation_size('{table}')");
+        let found = lab.sql(&sql)?;
+        let (wal, size) = found.split_once('|').context("psql shows no two columns")?;
+        let size = size.parse()?;
+        Ok(Self { wal_bytes: wal.parse()?, table_bytes: [size, size] })
+    }
+
+    /// What was written since.
+    pub fn since(&self, before: &Self) -> Self {
+        let table_bytes = [before.table_bytes[1], self.table_bytes[1]];
+        Self { wal_bytes: self.wal_bytes - before.wal_bytes, table_bytes }
+    }
+}
+
+/// Who did the work.
+struct Client {
+    cpu: f64,
+    peak_bytes: Option<u64>,
 }
 
 /// The runs of each contender, in the step's order.
 pub type Measured = Vec<Vec<Run>>;
 
-pub fn run(lab: &Lab, step: &Step, data: &Data, rounds: u64) -> Result<Measured> {
+pub fn run(lab: &Lab, step: &mut Step, rounds: u64) -> Result<Measured> {
+    let count = step.contenders.len();
     let mut measured: Measured = step.contenders.iter().map(|_| Vec::new()).collect();
-    let mut expected: Option<String> = None;
     for round in 0..rounds as usize {
-        for turn in 0..step.contenders.len() {
+        let mut expected: Option<String> = None;
+        for turn in 0..count {
             // Another one begins each round: none always follows the same.
-            let at = (round + turn) % step.contenders.len();
-            let contender = &step.contenders[at];
-            lab.sql(step.reset)?;
-            let run = time(lab, &mut (contender.command)(lab, data))?;
+            let at = (round + turn) % count;
+            let contender = &mut step.contenders[at];
+            lab.sql(&contender.reset)?;
+            let run = (contender.run)(round)?;
             println!("round {}, {}: {}", round + 1, contender.name, run);
             measured[at].push(run);
 
-            let outcome = lab.sql(&(step.outcome)(contender))?;
+            let contender = &step.contenders[at];
+            let outcome = lab.sql(&(step.outcome)(contender, round))?;
             let rows = outcome.split('|').next().unwrap_or_default();
-            ensure!(rows == data.rows.to_string(), "{} left {rows} rows, not {}", contender.name, data.rows);
+            ensure!(rows == step.rows.to_string(), "{} left {rows} rows, not {}", contender.name, step.rows);
             let expected = expected.get_or_insert_with(|| outcome.clone());
             ensure!(*expected == outcome, "{} left other rows: {outcome} instead of {expected}", contender.name);
         }
     }
-    lab.sql(step.reset)?;
-    println!("all left the same {} rows", data.rows);
+    println!("all left the same");
     Ok(measured)
 }
 
@@ -62,19 +97,36 @@ pub fn time(lab: &Lab, command: &mut Command) -> Result<Run> {
     let log = lab.files.join("output.log");
     let output = File::create(&log)?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    clock(lab, || {
+        let child = command.spawn().with_context(|| format!("could not start `{}`", show(command)))?;
+        let ended = child.wait4()?;
+        if !ended.status.success() {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            bail!("`{}` failed ({}): {}", show(command), ended.status, said.trim());
+        }
+        let cpu = (ended.rusage.utime + ended.rusage.stime).as_secs_f64();
+        Ok(Client { cpu, peak_bytes: Some(ended.rusage.maxrss) })
+    })
+}
+
+/// Does what needs no program of its own.
+pub fn time_own(lab: &Lab, work: impl FnOnce() -> Result<()>) -> Result<Run> {
+    clock(lab, || {
+        let before = processor::own();
+        work()?;
+        let cpu = before.zip(processor::own()).map_or(0.0, |(before, now)| now - before);
+        Ok(Client { cpu, peak_bytes: None })
+    })
+}
+
+fn clock(lab: &Lab, work: impl FnOnce() -> Result<Client>) -> Result<Run> {
     let before = Used::now(&lab.data());
     let start = Instant::now();
-    let child = command.spawn().with_context(|| format!("could not start `{}`", show(command)))?;
-    let ended = child.wait4()?;
+    let Client { cpu: client_cpu, peak_bytes } = work()?;
     let seconds = start.elapsed().as_secs_f64();
-    if !ended.status.success() {
-        let said = fs::read_to_string(&log).unwrap_or_default();
-        bail!("`{}` failed ({}): {}", show(command), ended.status, said.trim());
-    }
-    let client_cpu = (ended.rusage.utime + ended.rusage.stime).as_secs_f64();
     let spent = before.zip(Used::now(&lab.data())).map(|(before, now)| now.since(&before, client_cpu));
     let (server_cpu, others_cpu) = spent.map(|spent| (spent.server, spent.others)).unzip();
-    Ok(Run { seconds, client_cpu, server_cpu, others_cpu, peak_bytes: ended.rusage.maxrss })
+    Ok(Run { seconds, client_cpu, server_cpu, others_cpu, peak_bytes, written: None })
 }
 
 impl std::fmt::Display for Run {
@@ -83,7 +135,7 @@ impl std::fmt::Display for Run {
         if let (Some(server), Some(others)) = (self.server_cpu, self.others_cpu) {
             write!(f, ", server {server:.2} s, others {others:.2} s")?;
         }
-        write!(f, "; client {:.0} MB", self.peak_mb())
+        self.peak_bytes.map_or(Ok(()), |bytes| write!(f, "; client {:.0} MB", bytes as f64 / 1e6))
     }
 }
 
@@ -91,9 +143,5 @@ impl Run {
     /// Processor time of client and server.
     pub fn cpu(&self) -> f64 {
         self.client_cpu + self.server_cpu.unwrap_or(f64::NAN)
-    }
-
-    pub fn peak_mb(&self) -> f64 {
-        self.peak_bytes as f64 / 1e6
     }
 }

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use xtask::run::headline;
 
 use crate::Options;
-use crate::contenders::{once_load, staging};
 use crate::generate::{Data, write_large};
 use crate::lab::Lab;
 use crate::measure::time;
+use crate::report::Verdict;
+use crate::staging::{RESET, once_load};
 
 pub fn run(lab: &Lab, options: &Options) -> Result<Value> {
     headline("one large file");
@@ -22,12 +23,12 @@ pub fn run(lab: &Lab, options: &Options) -> Result<Value> {
     println!("{rows} rows in one file, {} MB", bytes / 1_000_000);
     let data = Data { rows, files: 1, seed: options.seed, bytes, folder, single: path };
 
-    lab.sql(staging().reset)?;
+    lab.sql(RESET)?;
     let run = time(lab, &mut once_load(lab, &data, &[]))?;
     let staged = lab.sql("SELECT count(*) FROM public.codes_check_temp")?;
     ensure!(staged == rows.to_string(), "once load left {staged} rows, not {rows}");
     println!("once load: {run}");
-    let verdict = if run.peak_mb() < 100.0 { "met" } else { "NOT met" };
-    println!("goal: memory under 100 MB whatever the file size: {:.0} MB, {verdict}", run.peak_mb());
+    let goal = "memory under 100 MB whatever the file size".into();
+    println!("{}", Verdict::memory(goal, run.peak_bytes, 100_000_000));
     Ok(json!({ "step": "memory", "data": data, "run": run }))
 }

@@ -45,6 +45,11 @@ impl Used {
     }
 }
 
+/// What we used ourselves up to now, in seconds.
+pub fn own() -> Option<f64> {
+    Some(Process::read(Path::new("/proc/self"))?.ticks as f64 / TICKS_PER_SECOND)
+}
+
 /// What `/proc/PID/stat` tells.
 struct Process {
     parent: u32,

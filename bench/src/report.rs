@@ -2,32 +2,40 @@
 
 use std::fmt;
 
+use anyhow::Result;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::contenders::{Step, Wanted};
-use crate::generate::Data;
 use crate::measure::{Measured, Run};
+use crate::step::{Step, Unit, Wanted};
 
 #[derive(Serialize)]
 pub struct Report<'a> {
     step: &'a str,
-    data: &'a Data,
+    unit: &'static str,
+    data: Value,
     contenders: Vec<Line<'a>>,
     goals: Vec<Verdict>,
+    #[serde(skip)]
+    short: bool,
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
     name: &'a str,
+    units: u64,
     median_seconds: f64,
-    rows_per_second: f64,
-    /// Its time by that of others.
+    units_per_second: f64,
+    /// Its time for one unit by that of others.
     ratios: Vec<Ratio<'a>>,
     /// Of client and server; says more than the time where others disturbed.
     median_cpu_seconds: Option<f64>,
-    peak_bytes: u64,
+    peak_bytes: Option<u64>,
+    median_wal_bytes: Option<f64>,
+    /// Of the table, before the first run and after the last.
+    table_bytes: Option<[u64; 2]>,
     runs: &'a [Run],
 }
 
@@ -37,36 +45,37 @@ struct Ratio<'a> {
     times: f64,
 }
 
+/// Whether it is as was hoped for.
 #[derive(Serialize)]
-struct Verdict {
+pub struct Verdict {
     goal: String,
     found: String,
     met: bool,
 }
 
 impl<'a> Report<'a> {
-    pub fn of(step: &'a Step, measured: &'a Measured, data: &'a Data) -> Self {
-        let lines = step.contenders.iter().zip(measured).map(|(contender, runs)| {
-            let median_seconds = median(runs, |run| run.seconds);
-            let median_cpu_seconds = Some(median(runs, Run::cpu)).filter(|seconds| !seconds.is_nan());
-            Line {
-                name: contender.name,
-                median_seconds,
-                median_cpu_seconds,
-                rows_per_second: data.rows as f64 / median_seconds,
-                ratios: Vec::new(),
-                peak_bytes: runs.iter().map(|run| run.peak_bytes).max().unwrap_or(0),
-                runs,
-            }
-        });
-        let mut report = Self { step: step.name, data, contenders: lines.collect(), goals: Vec::new() };
-        let times: Vec<(&str, f64)> = report.contenders.iter().map(|line| (line.name, line.median_seconds)).collect();
+    pub fn of(step: &'a Step, measured: &'a Measured, data: impl Serialize) -> Result<Self> {
+        let Unit { name: unit, short } = step.unit;
+        let contenders = step.contenders.iter().zip(measured);
+        let contenders = contenders.map(|(contender, runs)| Line::of(contender.name, contender.units, runs)).collect();
+        let data = serde_json::to_value(data)?;
+        let mut report = Self { step: &step.name, unit, data, contenders, goals: Vec::new(), short };
+        let times: Vec<_> = report.contenders.iter().map(|line| (line.name, line.seconds_each())).collect();
         for line in &mut report.contenders {
             let others = times.iter().filter(|(name, _)| step.against.contains(name));
-            line.ratios = others.map(|(to, seconds)| Ratio { to, times: line.median_seconds / seconds }).collect();
+            line.ratios = others.map(|(to, seconds)| Ratio { to, times: line.seconds_each() / seconds }).collect();
         }
         report.goals = step.goals.iter().filter_map(|goal| report.verdict(goal.of, &goal.wanted)).collect();
-        report
+        Ok(report)
+    }
+
+    /// The time of one unit.
+    pub fn seconds_each(&self, of: &str) -> Option<f64> {
+        self.line(of).map(Line::seconds_each)
+    }
+
+    fn line(&self, name: &str) -> Option<&Line<'a>> {
+        self.contenders.iter().find(|line| line.name == name)
     }
 
     /// How much of a processor others took while it was measured.
@@ -77,69 +86,128 @@ impl<'a> Report<'a> {
     }
 
     fn verdict(&self, of: &str, wanted: &Wanted) -> Option<Verdict> {
-        let line = |name| self.contenders.iter().find(|line| line.name == name);
-        let this = line(of)?;
+        let this = self.line(of)?;
+        let unit = self.unit;
         Some(match *wanted {
             Wanted::AtMost(times, other) => {
-                let found = this.median_seconds / line(other)?.median_seconds;
-                Verdict {
-                    goal: format!("{of} takes at most {times} × the time of {other}"),
-                    found: format!("{found:.2} ×"),
-                    met: found <= times,
-                }
+                let found = this.seconds_each() / self.seconds_each(other)?;
+                Verdict::at_most(format!("{of} takes at most {times} × the time of {other}"), found, times)
             }
             Wanted::Faster(times, other) => {
-                let found = line(other)?.median_seconds / this.median_seconds;
+                let found = self.seconds_each(other)? / this.seconds_each();
                 Verdict {
                     goal: format!("{other} takes at least {times} × the time of {of}"),
                     found: format!("{found:.2} ×"),
                     met: found >= times,
                 }
             }
-            Wanted::Memory(bytes) => Verdict {
-                goal: format!("{of} needs under {} MB", bytes / 1_000_000),
-                found: format!("{:.0} MB", this.peak_bytes as f64 / 1e6),
-                met: this.peak_bytes < bytes,
+            Wanted::Memory(bytes) => {
+                Verdict::memory(format!("{of} needs under {} MB", bytes / 1_000_000), this.peak_bytes, bytes)
+            }
+            Wanted::Rate(units) => Verdict {
+                goal: format!("{of} does {units} {unit}/s"),
+                found: format!("{:.0} {unit}/s", this.units_per_second),
+                met: this.units_per_second >= units,
             },
+            Wanted::NoGrowth => {
+                let [before, after] = this.table_bytes?;
+                Verdict {
+                    goal: format!("the table of {of} does not grow by {} {unit}", this.units * this.runs.len() as u64),
+                    found: format!("{} bytes", i128::from(after) - i128::from(before)),
+                    met: after <= before,
+                }
+            }
         })
     }
 }
 
+impl<'a> Line<'a> {
+    fn of(name: &'a str, units: u64, runs: &'a [Run]) -> Self {
+        let known = |value: f64| Some(value).filter(|value| !value.is_nan());
+        let median_seconds = median(runs, |run| run.seconds);
+        let sizes = |run: Option<&Run>| run?.written.as_ref().map(|written| written.table_bytes);
+        let wal = |run: &Run| run.written.as_ref().map_or(f64::NAN, |written| written.wal_bytes as f64);
+        Self {
+            name,
+            units,
+            median_seconds,
+            units_per_second: units as f64 / median_seconds,
+            ratios: Vec::new(),
+            median_cpu_seconds: known(median(runs, Run::cpu)),
+            peak_bytes: runs.iter().map(|run| run.peak_bytes).max().flatten(),
+            median_wal_bytes: known(median(runs, wal)),
+            table_bytes: sizes(runs.first()).zip(sizes(runs.last())).map(|([before, _], [_, after])| [before, after]),
+            runs,
+        }
+    }
+
+    fn seconds_each(&self) -> f64 {
+        self.median_seconds / self.units as f64
+    }
+}
+
+impl Verdict {
+    pub fn at_most(goal: String, found: f64, times: f64) -> Self {
+        Self { goal, found: format!("{found:.2} ×"), met: found <= times }
+    }
+
+    pub fn memory(goal: String, peak_bytes: Option<u64>, bytes: u64) -> Self {
+        let found = peak_bytes.map_or("unknown".into(), megabytes);
+        Self { goal, found, met: peak_bytes.is_some_and(|peak| peak < bytes) }
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.0} MB", bytes as f64 / 1e6)
+}
+
 /// The middle one, or the mean of the two in the middle.
-fn median(runs: &[Run], seconds: impl Fn(&Run) -> f64) -> f64 {
-    let mut seconds: Vec<f64> = runs.iter().map(seconds).collect();
-    seconds.sort_by(f64::total_cmp);
-    let middle = |at: usize| seconds.get(at).copied().unwrap_or(f64::NAN);
-    (middle(seconds.len() / 2) + middle(seconds.len().saturating_sub(1) / 2)) / 2.0
+fn median(runs: &[Run], value: impl Fn(&Run) -> f64) -> f64 {
+    let mut values: Vec<f64> = runs.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    let middle = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
+    (middle(values.len() / 2) + middle(values.len().saturating_sub(1) / 2)) / 2.0
 }
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, unit, short, .. } = *self;
+        let time = if short { "µs" } else { "s" };
+        let shown = |line: &Line, seconds: f64, places: usize| {
+            if short { format!("{:.1}", seconds * 1e6 / line.units as f64) } else { format!("{seconds:.places$}") }
+        };
+        let any = |has: fn(&Line) -> bool| self.contenders.iter().any(has);
+        let (cpu, peak) = (any(|line| line.median_cpu_seconds.is_some()), any(|line| line.peak_bytes.is_some()));
+        let written = any(|line| line.table_bytes.is_some());
+
         let mut table = Table::new();
-        let mut header = vec![self.step.to_owned(), "median s".into(), "all s".into(), "rows/s".into()];
+        let mut header = vec![step.to_owned(), format!("median {time}"), format!("all {time}"), format!("{unit}/s")];
         let others = self.contenders.first().map(|line| line.ratios.as_slice()).unwrap_or_default();
         header.extend(others.iter().map(|ratio| format!("÷ {}", ratio.to)));
-        header.extend(["CPU s".into(), "client MB".into()]);
+        header.extend(cpu.then(|| format!("CPU {time}")));
+        header.extend(peak.then(|| "client MB".into()));
+        header.extend(written.then(|| ["WAL bytes".into(), "table MB".into()]).into_iter().flatten());
         table.load_style(UTF8_FULL_CONDENSED).set_header(header);
         for line in &self.contenders {
-            let all: Vec<_> = line.runs.iter().map(|run| format!("{:.2}", run.seconds)).collect();
+            let all: Vec<_> = line.runs.iter().map(|run| shown(line, run.seconds, 2)).collect();
             let mut row = vec![
                 line.name.to_owned(),
-                format!("{:.2}", line.median_seconds),
+                shown(line, line.median_seconds, 2),
                 all.join(" "),
-                format!("{:.0}", line.rows_per_second),
+                format!("{:.0}", line.units_per_second),
             ];
             row.extend(line.ratios.iter().map(|ratio| format!("{:.2}", ratio.times)));
-            row.push(line.median_cpu_seconds.map_or("?".into(), |seconds| format!("{seconds:.2}")));
-            row.push(format!("{:.0}", line.peak_bytes as f64 / 1e6));
+            row.extend(cpu.then(|| line.median_cpu_seconds.map_or("?".into(), |seconds| shown(line, seconds, 2))));
+            row.extend(peak.then(|| line.peak_bytes.map_or("?".into(), |bytes| format!("{:.0}", bytes as f64 / 1e6))));
+            if let (Some(wal), Some(sizes)) = (line.median_wal_bytes, line.table_bytes) {
+                let [before, after] = sizes.map(|bytes| format!("{:.1}", bytes as f64 / 1e6));
+                row.extend([format!("{:.0}", wal / line.units as f64), format!("{before} → {after}")]);
+            }
             table.add_row(row);
         }
         table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         write!(f, "{table}")?;
-        for verdict in &self.goals {
-            let met = if verdict.met { "met" } else { "NOT met" };
-            write!(f, "\ngoal: {}: {}, {met}", verdict.goal, verdict.found)?;
-        }
+        self.goals.iter().try_for_each(|verdict| write!(f, "\n{verdict}"))?;
         match self.disturbance() {
             Some(share) if share > 0.1 => {
                 write!(
@@ -153,6 +221,13 @@ impl fmt::Display for Report<'_> {
     }
 }
 
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let met = if self.met { "met" } else { "NOT met" };
+        write!(f, "goal: {}: {}, {met}", self.goal, self.found)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,7 +235,14 @@ mod tests {
     #[test]
     fn a_median_is_in_the_middle() {
         let runs = |seconds: &[f64]| {
-            let run = |s: &f64| Run { seconds: *s, client_cpu: 0.0, server_cpu: None, others_cpu: None, peak_bytes: 0 };
+            let run = |&seconds: &f64| Run {
+                seconds,
+                client_cpu: 0.0,
+                server_cpu: None,
+                others_cpu: None,
+                peak_bytes: None,
+                written: None,
+            };
             seconds.iter().map(run).collect::<Vec<_>>()
         };
         let median = |seconds: &[f64]| median(&runs(seconds), |run| run.seconds);
