@@ -1,7 +1,10 @@
 //! The one place for unsafe code: what Postgres offers and pgrx does not wrap.
 #![allow(unsafe_code)]
 
-use once_core::ident::Relation;
+mod glance;
+
+pub use glance::{Glance, Registration, relation_oid};
+
 use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
@@ -11,44 +14,70 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 };
 use pgrx::{PgTryBuilder, pg_sys};
 use std::cell::Cell;
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::panic::AssertUnwindSafe;
 
-/// A `jsonb` argument that is handed on to Postgres as it came: no parsing, so no number loses its
-/// digits and no depth is too deep.
-#[derive(Clone, Copy)]
-pub struct Jsonb(pg_sys::Datum);
+/// An argument that is handed on to Postgres as it came, unread.
+macro_rules! handed_on {
+    ($(#[$doc:meta])* $name:ident, $oid:ident, $sql:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $name(pg_sys::Datum);
 
-impl FromDatum for Jsonb {
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
-        (!is_null).then_some(Self(datum))
-    }
+        impl FromDatum for $name {
+            unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+                (!is_null).then_some(Self(datum))
+            }
+        }
+
+        impl IntoDatum for $name {
+            fn into_datum(self) -> Option<pg_sys::Datum> {
+                Some(self.0)
+            }
+
+            fn type_oid() -> pg_sys::Oid {
+                pg_sys::$oid
+            }
+        }
+
+        // SAFETY: the datum of an argument lives as long as the call, and is only passed back to Postgres.
+        unsafe impl<'fcx> ArgAbi<'fcx> for $name {
+            unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+                // SAFETY: our functions take it as Option, so that no NULL arrives here; 0 would be one.
+                unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Self(pg_sys::Datum::from(0)))
+            }
+        }
+
+        // SAFETY: the SQL type is what the datum is of.
+        unsafe impl SqlTranslatable for $name {
+            const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!($name);
+            const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+            const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal($sql));
+            const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal($sql)));
+        }
+    };
 }
 
-impl IntoDatum for Jsonb {
-    fn into_datum(self) -> Option<pg_sys::Datum> {
-        Some(self.0)
-    }
+handed_on!(
+    /// A `jsonb`: no parsing, so no number loses its digits and no depth is too deep.
+    Jsonb,
+    JSONBOID,
+    "jsonb"
+);
+handed_on!(
+    /// A `text[]`, of as many dimensions as it has.
+    TextArray,
+    TEXTARRAYOID,
+    "text[]"
+);
 
-    fn type_oid() -> pg_sys::Oid {
-        pg_sys::JSONBOID
+impl TextArray {
+    /// Whether `text` is one of its elements.
+    pub fn contains(&self, text: &str) -> bool {
+        // SAFETY: the datum is a text[], as the SQL type of the argument says.
+        let elements = unsafe { Vec::<Option<String>>::from_datum(self.0, false) };
+        elements.is_some_and(|elements| elements.iter().flatten().any(|element| element == text))
     }
-}
-
-// SAFETY: the datum of a jsonb argument lives as long as the call, and is only passed back to Postgres.
-unsafe impl<'fcx> ArgAbi<'fcx> for Jsonb {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: our functions take it as Option, so that no NULL arrives here; 0 would be one.
-        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Self(pg_sys::Datum::from(0)))
-    }
-}
-
-// SAFETY: the SQL type is jsonb, as the datum is.
-unsafe impl SqlTranslatable for Jsonb {
-    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Jsonb);
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
 }
 
 /// An error that was caught, its subtransaction rolled back.
@@ -155,69 +184,4 @@ pub fn progress_set(index: c_int, value: i64) {
 pub fn progress_end() {
     // SAFETY: as above.
     unsafe { pg_sys::pgstat_progress_end_command() }
-}
-
-/// What a call must know of a table at once, from Postgres's caches rather than by a query.
-pub struct Glance {
-    pub oid: pg_sys::Oid,
-    pub blocks: u32,
-    owner: pg_sys::Oid,
-}
-
-impl Glance {
-    /// The relation of this name as it is now, `None` where there is none. Holds it open for readers of its shape until
-    /// the transaction ends, as a statement over it would.
-    pub fn at(relation: &Relation) -> Option<Self> {
-        let oid = relation_oid(relation)?;
-        // SAFETY: the relation stays open, and so its entry valid, until it is closed here; the lock remains.
-        unsafe {
-            let open = pg_sys::try_relation_open(oid, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
-            if open.is_null() {
-                return None;
-            }
-            let class = (*open).rd_rel;
-            let stored = [pg_sys::RELKIND_RELATION, pg_sys::RELKIND_MATVIEW].contains(&((*class).relkind as u8));
-            let blocks = if stored {
-                pg_sys::RelationGetNumberOfBlocksInFork(open, pg_sys::ForkNumber::MAIN_FORKNUM)
-            } else {
-                0
-            };
-            let owner = (*class).relowner;
-            pg_sys::relation_close(open, pg_sys::NoLock as pg_sys::LOCKMODE);
-            Some(Self { oid, blocks, owner })
-        }
-    }
-
-    /// Whether the role of this name has the rights of the relation's owner; not where there is no such role.
-    pub fn is_owned_by(&self, role: &str) -> bool {
-        let Ok(role) = CString::new(role) else { return false };
-        // SAFETY: the name outlives the call, and a role that is not there is no error.
-        unsafe {
-            let role = pg_sys::get_role_oid(role.as_ptr(), true);
-            role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(role, self.owner)
-        }
-    }
-
-    /// Whether the current role may read the relation, and insert into it where that is asked.
-    pub fn is_open(&self, to_insert: bool) -> bool {
-        let may = |mode: pg_sys::AclMode| {
-            // SAFETY: looks at Postgres's caches.
-            unsafe {
-                let answer = pg_sys::pg_class_aclcheck(self.oid, pg_sys::GetUserId(), mode);
-                answer == pg_sys::AclResult::ACLCHECK_OK
-            }
-        };
-        may(pg_sys::ACL_SELECT as pg_sys::AclMode) && (!to_insert || may(pg_sys::ACL_INSERT as pg_sys::AclMode))
-    }
-}
-
-/// The OID of the relation of this name, from Postgres's caches.
-pub fn relation_oid(relation: &Relation) -> Option<pg_sys::Oid> {
-    let (schema, name) = (CString::new(relation.schema.as_str()).ok()?, CString::new(relation.name.as_str()).ok()?);
-    // SAFETY: the names outlive the calls, and what is not there is no error.
-    unsafe {
-        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
-        let found = pg_sys::get_relname_relid(name.as_ptr(), schema);
-        (schema != pg_sys::InvalidOid && found != pg_sys::InvalidOid).then_some(found)
-    }
 }

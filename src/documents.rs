@@ -5,6 +5,7 @@ mod adopt;
 mod commit;
 mod import;
 mod target;
+mod value;
 mod workouts;
 
 pub use target::Target;

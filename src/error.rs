@@ -65,6 +65,11 @@ pub enum OnceError {
     OtherOwner { column: String, document: String, known: String, parsed: String },
     NoOwner { column: String, document: String },
     NotAUuid { id: String },
+    NoDay { target: String, key: String },
+    OldSnapshot,
+    HiddenRows { relation: Relation },
+    NullContent { relation: Relation, column: String, id: String, rows: i64 },
+    RowsKept { relation: Relation, wanted: i64, changed: i64 },
     Internal(String),
 }
 
@@ -423,6 +428,7 @@ impl OnceError {
             ),
             Self::BadField { sqlstate, field, value, problem, must } => parts(
                 match sqlstate.as_str() {
+                    "22001" => ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
                     "22007" => ERRCODE_INVALID_DATETIME_FORMAT,
                     "22008" => ERRCODE_DATETIME_FIELD_OVERFLOW,
                     "22P02" => ERRCODE_INVALID_TEXT_REPRESENTATION,
@@ -430,7 +436,7 @@ impl OnceError {
                     _ => ERRCODE_INVALID_PARAMETER_VALUE,
                 },
                 format!("{field} can't be taken: {problem}"),
-                format!("Field \"{field}\" of what was parsed is {value}."),
+                format!("The value of {field} is \"{value}\"."),
                 format!("Give {must}."),
             ),
             Self::OtherOwner { column, document, known, parsed } => parts(
@@ -445,11 +451,43 @@ impl OnceError {
                 format!("Document {document} has none, and neither has what was parsed."),
                 format!("Add a field \"{column}\" to what was parsed."),
             ),
+            Self::NoDay { target, key } => parts(
+                ERRCODE_WRONG_OBJECT_TYPE,
+                format!("the records of target \"{target}\" are not told by a day"),
+                format!("Their key is ({key})."),
+                "This asks for workouts. Look into the table of records itself.",
+            ),
             Self::NotAUuid { id } => parts(
                 ERRCODE_DATATYPE_MISMATCH,
                 "the target's ids are no uuids",
                 format!("One is {id}."),
                 "Use import_document and commit_document, which give ids as text.",
+            ),
+            Self::OldSnapshot => parts(
+                ERRCODE_ACTIVE_SQL_TRANSACTION,
+                "adopt_imports must see what is committed while it waits",
+                "The transaction is REPEATABLE READ or SERIALIZABLE, and so keeps to the snapshot of its first statement.",
+                "BEGIN ISOLATION LEVEL READ COMMITTED; and call it there.",
+            ),
+            Self::HiddenRows { relation } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("row-level security may hide rows of {relation} from you"),
+                "What you do not see can't be adopted.",
+                format!(
+                    "Adopt as a role that bypasses it, or ALTER TABLE {relation} NO FORCE ROW LEVEL SECURITY; and FORCE it again afterwards."
+                ),
+            ),
+            Self::NullContent { relation, column, id, rows } => parts(
+                ERRCODE_NOT_NULL_VIOLATION,
+                format!("column {column} of {relation} is NULL in some rows"),
+                format!("Nothing tells these {rows} rows from one another."),
+                format!("DELETE them, or UPDATE {relation} SET {column} = {id}::text WHERE {column} IS NULL;"),
+            ),
+            Self::RowsKept { relation, wanted, changed } => parts(
+                ERRCODE_TRIGGERED_ACTION_EXCEPTION,
+                format!("rows of {relation} were kept from being changed"),
+                format!("Of {wanted} rows {changed} were changed: a trigger or a rule keeps the others as they are."),
+                format!("ALTER TABLE {relation} DISABLE TRIGGER …; then call again, and enable it after."),
             ),
             Self::Internal(problem) => parts(
                 ERRCODE_INTERNAL_ERROR,

@@ -13,14 +13,14 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
 
-/// A kit: its tables in the order of their creation, the target on one of them, and views that may be made again.
+/// A kit: its tables and views in the order of their creation, and the target on one of the tables.
 struct Kit {
     name: &'static str,
     tables: &'static [(&'static str, &'static str)],
     /// The table that is the target, and the name of the target, both after the prefix.
     target: &'static str,
     spec: &'static str,
-    views: &'static [&'static str],
+    views: &'static [(&'static str, &'static str)],
     /// Columns that a table which was there may get although they are NOT NULL in the kit: they are filled later.
     filled_later: &'static [&'static str],
     bulk: Option<BulkKit>,
@@ -63,7 +63,18 @@ const KITS: [Kit; 2] = [
         ],
         target: "imports",
         spec: include_str!("../sql/kits/workouts/target.json"),
-        views: &[include_str!("../sql/kits/workouts/parsed.sql"), include_str!("../sql/kits/workouts/monitoring.sql")],
+        views: &[
+            ("workout_sessions", include_str!("../sql/kits/workouts/views/workout_sessions.sql")),
+            ("workout_blocks", include_str!("../sql/kits/workouts/views/workout_blocks.sql")),
+            ("workout_items", include_str!("../sql/kits/workouts/views/workout_items.sql")),
+            ("v_imports_without_checksum", include_str!("../sql/kits/workouts/views/v_imports_without_checksum.sql")),
+            ("v_duplicate_imports", include_str!("../sql/kits/workouts/views/v_duplicate_imports.sql")),
+            ("v_workouts_without_hash", include_str!("../sql/kits/workouts/views/v_workouts_without_hash.sql")),
+            (
+                "v_potential_duplicate_workouts",
+                include_str!("../sql/kits/workouts/views/v_potential_duplicate_workouts.sql"),
+            ),
+        ],
         filled_later: &["checksum_sha256", "source"],
         bulk: None,
     },
@@ -103,8 +114,8 @@ impl Install {
     }
 }
 
-/// Creates a kit's tables in a schema, or adopts those that are there, and registers its target.
-/// Installing it again changes nothing.
+/// Creates a kit's tables in a schema, or adopts those that are there, creates its views where nothing has their name,
+/// and registers its target. Installing it again changes nothing.
 ///
 /// `kit`: `promo_codes` or `workouts`. `schema`: an existing schema. `prefix`: begins the names of the tables and of
 /// the target, for a second installation. Gives `{kit, schema, target, created: […], adopted: […]}`.
@@ -112,7 +123,8 @@ impl Install {
 /// # Errors
 /// `22004` for a NULL, `42704` for an unknown kit, `3F000` for an unknown schema, `22023` for a prefix
 /// that is no plain word, `42710` where the target's name is taken, `42501` without the right to create or
-/// to alter, and what `create_target` raises of tables that do not fit.
+/// to alter, `42703`, `42P10`, `42804` where a table lacks a primary key or a scope, and what `create_target` raises of
+/// tables that do not fit.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 fn install_kit(
@@ -135,10 +147,7 @@ fn install_kit(
 }
 
 fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_json::Value> {
-    let exists = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname::text = $1)";
-    if !spi::read_one(exists, &[schema.as_str().into()], |row| row.need::<bool>(1))? {
-        return Err(OnceError::UnknownSchema { name: schema });
-    }
+    require_schema(&schema)?;
     let install = Install { kit, schema, prefix, jobs: spi::own("import_jobs")? };
     let name = format!("{}{}", install.prefix, kit.target);
     refuse_taken(&install, &name)?;
@@ -151,25 +160,20 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
         }
     }
 
-    let (mut created, mut there) = (Vec::new(), Vec::new());
+    let (mut there, mut absent) = (Vec::new(), Vec::new());
     for (table, sql) in kit.tables {
-        let relation = install.relation(table);
-        match targets::find(&relation)? {
+        match targets::find(&install.relation(table))? {
             Some(found) => there.push((*table, found)),
-            None => {
-                spi::script(&install.render(sql))?;
-                created.push(spi::shown(&relation)?);
-            }
+            None => absent.push((*table, *sql)),
         }
     }
     let adopted = adopt::tables(&install, &there)?;
+    let created = create_absent(&install, &absent)?;
     if let Some(bulk) = &kit.bulk {
         adopt::fit_staging(&install, bulk, &there)?;
     }
     let new = register(&install, &name)?;
-    for view in kit.views {
-        spi::script(&install.render(view))?;
-    }
+    create_absent(&install, kit.views)?;
     if let Some(bulk) = &kit.bulk {
         show_jobs(&install, bulk, &Target::named(Some(name.clone()))?, new)?;
     }
@@ -180,6 +184,37 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
         "created": created,
         "adopted": adopted,
     }))
+}
+
+/// That the schema is there, and the caller may create in it.
+fn require_schema(schema: &str) -> Result<()> {
+    let found = spi::read(
+        "SELECT has_schema_privilege(oid, 'CREATE'), current_user::text FROM pg_namespace WHERE nspname::text = $1",
+        &[schema.into()],
+        |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
+    )?;
+    match found.into_iter().next() {
+        None => Err(OnceError::UnknownSchema { name: schema.into() }),
+        Some((true, _)) => Ok(()),
+        Some((false, role)) => {
+            let object = format!("schema {}", quote(schema));
+            let hint = format!("Let its owner GRANT CREATE ON SCHEMA {} TO {};", quote(schema), quote(&role));
+            Err(OnceError::NoPrivilege { object, privilege: "CREATE".into(), role, hint })
+        }
+    }
+}
+
+/// Creates tables or views where nothing has their name; gives the names of those that it did.
+fn create_absent(install: &Install, relations: &[(&str, &str)]) -> Result<Vec<String>> {
+    let mut created = Vec::new();
+    for (name, sql) in relations {
+        let relation = install.relation(name);
+        if backend::relation_oid(&relation).is_none() {
+            spi::script(&install.render(sql))?;
+            created.push(spi::shown(&relation)?);
+        }
+    }
+    Ok(created)
 }
 
 /// Before anything is created: the name may be another table's.

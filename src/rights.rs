@@ -27,6 +27,21 @@ pub fn require(relation: &Relation, oid: Oid, privileges: &[&str], hint: &str) -
     }
 }
 
+/// # Errors
+/// `42501` where the current role may not use the table's schema.
+pub fn require_schema(relation: &Relation, hint: &str) -> Result<()> {
+    let (usable, role) = spi::known_one(
+        "SELECT coalesce((SELECT has_schema_privilege(n.oid, 'USAGE') FROM pg_namespace n WHERE n.nspname = $1), true), current_user::text",
+        &[relation.schema.as_str().into()],
+        |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
+    )?;
+    if usable {
+        return Ok(());
+    }
+    let object = format!("schema {}", quote(&relation.schema));
+    Err(OnceError::NoPrivilege { object, privilege: "USAGE".into(), role, hint: hint.into() })
+}
+
 /// What someone without rights has to ask the target's owner for.
 pub fn ask_for_access(target: &str) -> Result<String> {
     let call = spi::own("grant_import_access")?;

@@ -102,24 +102,38 @@ fn only<T>(mut rows: Vec<T>) -> Result<T> {
     }
 }
 
-/// Runs `work`, a statement over staged rows, with the planner held to hash and merge joins: their cost grows with the
+/// Runs `work`, a statement over many rows, with the planner held to hash and merge joins: their cost grows with the
 /// rows, not with their product. Staging is often full before anything was analyzed, or was analyzed when other rows
 /// were in it, so that the planner may take a million rows for one.
 pub fn planned<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    with_settings(&[("enable_nestloop", "off"), ("enable_hashjoin", "on"), ("enable_mergejoin", "on")], work)
+}
+
+/// Runs `work`, a statement over a few rows of a table, with the planner held to indexes: it may take the table for a
+/// small one, and read it whole for every batch.
+pub fn by_index<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let off = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+    let on = [("enable_nestloop", "on"), ("enable_indexscan", "on"), ("enable_bitmapscan", "on")];
+    with_settings(&[off, on].concat(), work)
+}
+
+fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> Result<T>) -> Result<T> {
     // Disabled paths cost so much that JIT would take them for a reason to compile.
-    const SETTINGS: &str = "'enable_nestloop', 'enable_hashjoin', 'enable_mergejoin', 'jit'";
-    let held = ["off", "on", "on", "off"];
-    let set = format!("SELECT count(set_config(s, v, true)) FROM unnest(ARRAY[{SETTINGS}], $1) AS u(s, v)");
+    let settings = [settings, &[("jit", "off")]].concat();
+    let (names, held): (Vec<String>, Vec<String>) =
+        settings.iter().map(|(s, v)| (s.to_string(), v.to_string())).unzip();
     let before: Vec<String> = read_one(
-        &format!(
-            "SELECT array_agg(current_setting(s) ORDER BY n) FROM unnest(ARRAY[{SETTINGS}]) WITH ORDINALITY AS u(s, n)"
-        ),
-        &[],
+        "SELECT array_agg(current_setting(s) ORDER BY n) FROM unnest($1) WITH ORDINALITY AS u(s, n)",
+        &[names.clone().into()],
         |row| row.need(1),
     )?;
-    read(&set, &[held.map(String::from).to_vec().into()], |_| Ok(()))?;
+    let set = |values: Vec<String>| {
+        let sql = "SELECT count(set_config(s, v, true)) FROM unnest($1, $2) AS u(s, v)";
+        read(sql, &[names.clone().into(), values.into()], |_| Ok(()))
+    };
+    set(held)?;
     let result = work()?; // an error ends the (sub)transaction, and the settings with it
-    read(&set, &[before.into()], |_| Ok(()))?;
+    set(before)?;
     Ok(result)
 }
 

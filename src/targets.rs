@@ -7,12 +7,13 @@ mod registry;
 use crate::error::{OnceError, Result};
 use crate::spi::{self, Arg};
 
-use once_core::bulk::{Bulk, KeyColumn, Lookup, Rule};
+use once_core::bulk::{Bulk, Lookup, Rule};
 use once_core::ident::{Relation, quote, quote_list};
+use once_core::key::KeyColumn;
 use once_core::spec::{BulkSpec, STAGING_COLUMNS, Spec, wrong};
 use pgrx::pg_sys::{self, Oid};
 
-pub use catalog::{Column, Table, describe, find, key_index, unique_index};
+pub use catalog::{Column, Table, describe, equality, find, is_partial, key_index, leaves_archived_out, unique_index};
 pub use registry::{create, lookup, registered_relation, require_vouched};
 
 /// A target that takes rows in bulk, whose tables are there and fit its spec.
@@ -208,10 +209,10 @@ impl Target {
     }
 }
 
-/// Has the target's deferred constraints checked now, so that what they refuse is the job's failure and not
-/// that of the transaction's end. They stay immediate until then.
-pub fn check_constraints_now(target: &Target) -> Result<()> {
-    match catalog::deferrable_constraints(target.relation_oid)? {
+/// Has a table's deferred constraints checked now, so that what they refuse is the caller's failure and not that of the
+/// transaction's end, and no event waits that would forbid DDL. They stay immediate until then.
+pub fn check_constraints_now(table: Oid) -> Result<()> {
+    match catalog::deferrable_constraints(table)? {
         Some(constraints) => spi::script(&format!("SET CONSTRAINTS {constraints} IMMEDIATE")),
         None => Ok(()),
     }
@@ -290,6 +291,30 @@ pub fn require_type(table: &Table, name: &str, base: Oid, sql_type: &str) -> Res
             format!("must be of type {sql_type}"),
             format!("ALTER TABLE {} ALTER COLUMN {} TYPE {sql_type};", table.relation, quote(name)),
         )),
+        _ => Ok(()),
+    }
+}
+
+/// A scope as one of the columns that `missing` looks for: to add it is not all that is to be done.
+pub fn missing_scope<'a>(name: &'a str, sql_type: &str) -> (&'a str, String) {
+    (name, format!("{sql_type} /* then fill it: rows without it are all one unknown owner's */"))
+}
+
+/// That the column tells each row from all others.
+///
+/// # Errors
+/// `42P10`, `42804` where it is not unique or may be NULL.
+pub fn require_id(table: &Table, name: &str) -> Result<()> {
+    let (relation, column) = (&table.relation, quote(name));
+    if unique_index(table.oid, &[name.into()])?.is_none() {
+        let statement = format!("ALTER TABLE {relation} ADD PRIMARY KEY ({column});");
+        return Err(OnceError::NoUniqueIndex { relation: relation.clone(), columns: column, statement });
+    }
+    match table.column(name) {
+        Some(found) if !found.not_null => {
+            let statement = format!("ALTER TABLE {relation} ALTER COLUMN {column} SET NOT NULL;");
+            Err(wrong_column(table, found, "must be NOT NULL".into(), statement))
+        }
         _ => Ok(()),
     }
 }

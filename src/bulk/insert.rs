@@ -64,7 +64,7 @@ fn work(
 
     progress.phase(Phase::Inserting, verdict.clean);
     let written = spi::write(&target.bulk.insert(), &[scope.arg(), job.into()])?;
-    targets::check_constraints_now(target)?;
+    targets::check_constraints_now(target.relation_oid)?;
     if written != verdict.clean {
         return Err(Failure::new(
             "P0001",

@@ -69,7 +69,7 @@ fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::R
     let mut progress = Progress::start(target.relation_oid);
     progress.phase(Phase::Deleting, job.rows_written.unwrap_or(0));
     let deleted = spi::write(&target.bulk.delete_job(), &args())?;
-    targets::check_constraints_now(target)?;
+    targets::check_constraints_now(target.relation_oid)?;
     // Counted after the deletion, by a statement of its own: whoever claimed a row meanwhile has won.
     let (left, protected) =
         spi::fresh_one(&target.bulk.job_rows(), &args(), |row| Ok((row.need::<i64>(1)?, row.need::<i64>(2)?)))?;

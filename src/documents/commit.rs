@@ -1,8 +1,9 @@
 //! Commits what was parsed from a document as a record, unless it is there.
 
-use super::Target;
 use super::import::ATTEMPTS;
-use crate::backend::{self, Jsonb};
+use super::target::{Purpose, Target};
+use super::value;
+use crate::backend::Jsonb;
 use crate::error::{OnceError, Result};
 use crate::spi::{self, Arg};
 use once_core::document::statements::{Commits, Typed, iso_form};
@@ -46,7 +47,7 @@ fn commit_document(
 > {
     let null = |name: &str| OnceError::NullArgument { name: name.into() };
     let (draft, parsed) = (draft.ok_or_else(|| null("draft"))?, parsed.ok_or_else(|| null("parsed"))?);
-    let Committed { id, is_duplicate } = commit(target, draft, parsed)?;
+    let Committed { id, is_duplicate } = commit(target, draft, "text", parsed)?;
     let message = if is_duplicate {
         "Duplicate record detected. Same owner/key/content already exists"
     } else {
@@ -55,13 +56,15 @@ fn commit_document(
     Ok(TableIterator::once((id, is_duplicate, message.into())))
 }
 
-pub fn commit(target: Option<String>, draft: String, parsed: Jsonb) -> Result<Committed> {
-    let target = Target::open_records(target, &["SELECT", "INSERT"])?;
+/// `draft_type`: what type the draft's id is known to be a value of.
+pub fn commit(target: Option<String>, draft: String, draft_type: &str, parsed: Jsonb) -> Result<Committed> {
+    let (target, _) = Target::open(target, Purpose::Commit)?;
     let commits = target.commits()?;
     let kind: String = spi::known_one(Commits::typeof_parsed(), &[parsed.into()], |row| row.need(1))?;
     if kind != "object" {
         return Err(OnceError::NotAnObject { kind });
     }
+    value::require("draft", &draft, draft_type, &commits.draft_id)?;
     let given = Fields::read(commits, parsed)?;
 
     for attempt in 1..=ATTEMPTS {
@@ -173,7 +176,15 @@ impl Fields {
             let required = commits.records.key.contains(&column.name);
             values.push(read_field(column, field, kind, value, required)?);
         }
-        let scope = if commits.documents.scope.is_some() { values.pop().flatten() } else { None };
+        let scope = match (&commits.documents.scope, values.pop_if(|_| commits.documents.scope.is_some()).flatten()) {
+            // A scope's types write a value in one way, whatever the session: it can be compared as text.
+            (Some(column), Some(given)) => Some(spi::known_one(
+                &format!("SELECT CAST($1 AS {})::text", column.sql_type),
+                &[given.into()],
+                |row| row.need(1),
+            )?),
+            _ => None,
+        };
         Ok(Self { scope, values })
     }
 
@@ -207,12 +218,20 @@ fn read_field(
     {
         return Err(bad("22007", format!("it is not {words}")));
     }
-    // In a subtransaction, so that what the type's own input says can be told with the field's name.
-    let cast = format!("SELECT CAST($1 AS {})::text", column.sql_type);
-    let read = backend::subtransaction(|| spi::known_one(&cast, &[value.as_str().into()], |row| row.need::<String>(1)));
-    match read {
-        Ok(text) => text.map(Some),
-        Err(error) if error.sqlstate.starts_with("22") => Err(bad(&error.sqlstate, error.message)),
-        Err(error) => error.rethrow(),
+    // A cast would cut it, where the column refuses it.
+    if column.sql_type == "character varying" {
+        let fits = format!("SELECT CAST($1 AS {})::text = $1", column.stored_type);
+        if !spi::known_one(&fits, &[value.as_str().into()], |row| row.need::<bool>(1))? {
+            return Err(bad("22001", format!("it is too long for {}", column.stored_type)));
+        }
+    }
+    let fault = match value::fault(&value, &column.sql_type)? {
+        None if column.stored_type != column.sql_type => value::fault(&value, &column.stored_type)?,
+        other => other,
+    };
+    match fault {
+        Some(error) => Err(bad(&error.sqlstate, error.message)),
+        // As it was written: what a type writes depends on the session.
+        None => Ok(Some(value)),
     }
 }

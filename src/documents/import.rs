@@ -1,6 +1,8 @@
 //! Takes a document in, unless it is there.
 
-use super::Target;
+use super::target::{Purpose, Target};
+use super::value;
+use crate::backend::TextArray;
 use crate::error::{OnceError, Result};
 use crate::spi;
 use once_core::document::statements::ARCHIVED;
@@ -13,6 +15,17 @@ const LONGEST: usize = 1_000_000_000;
 
 /// How often a document that is neither new nor to be found is tried again: it may have been deleted in between.
 pub const ATTEMPTS: u32 = 5;
+
+/// A document that came in.
+pub struct Document<'a> {
+    pub owner: Option<String>,
+    /// What type the owner is known to be a value of.
+    pub owner_type: &'static str,
+    pub content: &'a str,
+    pub source: Option<String>,
+    pub source_ref: Option<String>,
+    pub tags: Option<TextArray>,
+}
 
 /// What became of a document.
 pub struct Imported {
@@ -41,7 +54,7 @@ fn import_document(
     content: Option<&str>,
     source: Option<String>,
     source_ref: default!(Option<String>, "NULL"),
-    tags: default!(Option<Vec<Option<String>>>, "'{}'"),
+    tags: default!(Option<TextArray>, "'{}'"),
 ) -> std::result::Result<
     TableIterator<
         'static,
@@ -50,7 +63,8 @@ fn import_document(
     ErrorReport,
 > {
     let content = content.ok_or(OnceError::NullArgument { name: "content".into() })?;
-    let Imported { id, is_duplicate, message, checksum } = import(target, owner, content, source, source_ref, tags)?;
+    let document = Document { owner, owner_type: "text", content, source, source_ref, tags };
+    let Imported { id, is_duplicate, message, checksum } = import(target, document)?;
     Ok(TableIterator::once((id, is_duplicate, message, checksum)))
 }
 
@@ -74,34 +88,32 @@ fn document_checksum(
 
 /// A long content is hashed for a second: a cancel must not wait for it.
 fn hashed(content: &str, normalizer: Normalizer) -> Checksum {
-    checksum(content, normalizer, || {
+    checksum(content, normalizer, &mut || {
         pgrx::check_for_interrupts!();
     })
 }
 
-pub fn import(
-    target: Option<String>,
-    owner: Option<String>,
-    content: &str,
-    source: Option<String>,
-    source_ref: Option<String>,
-    tags: Option<Vec<Option<String>>>,
-) -> Result<Imported> {
+pub fn import(target: Option<String>, document: Document) -> Result<Imported> {
+    let Document { owner, owner_type, content, source, source_ref, tags } = document;
     let source = source.ok_or(OnceError::NullArgument { name: "source".into() })?;
-    if content.len() > LONGEST {
-        return Err(OnceError::LongContent { bytes: content.len(), most: LONGEST });
+    let bytes = [content.len(), source.len(), source_ref.as_ref().map_or(0, String::len)].iter().sum();
+    if bytes > LONGEST {
+        return Err(OnceError::LongContent { bytes, most: LONGEST });
     }
-    let tags = tags.unwrap_or_default();
-    if tags.iter().flatten().any(|tag| tag == ARCHIVED) {
+    if tags.is_some_and(|tags| tags.contains(ARCHIVED)) {
         return Err(OnceError::ReservedTag { tag: ARCHIVED });
     }
-    let (target, grown) = Target::open(target, &["SELECT", "INSERT"])?;
+    let (target, grown) = Target::open(target, Purpose::Import)?;
     let documents = &target.statements;
     if let (None, Some(given)) = (&documents.scope, &owner) {
         return Err(OnceError::NoScope { target: target.name.clone(), given: given.clone() });
     }
-    if let (Some(scope), None, false) = (&documents.scope, &owner, documents.scope_may_be_null) {
-        return Err(OnceError::NullArgument { name: scope.name.clone() });
+    match (&documents.scope, &owner) {
+        (Some(scope), None) if !documents.scope_may_be_null => {
+            return Err(OnceError::NullArgument { name: scope.name.clone() });
+        }
+        (Some(scope), Some(owner)) => value::require("owner", owner, owner_type, scope)?,
+        _ => {}
     }
     let normalizer = documents.spec.normalizer;
     let sum = hashed(content, normalizer);
@@ -116,7 +128,7 @@ pub fn import(
         normalizer.version().into(),
         source.into(),
         source_ref.into(),
-        tags.into(),
+        tags.map_or_else(|| Vec::<String>::new().into(), Into::into),
     ];
     for _ in 0..ATTEMPTS {
         let inserted = spi::known_fresh(&target.insert, &values, |row| row.need::<String>(1))?;
@@ -124,11 +136,12 @@ pub fn import(
             let message = "New import created".into();
             return Ok(Imported { id, is_duplicate: false, message, checksum: sum.hex });
         }
-        let find = documents.find(owner.is_some(), grown);
         // A statement of its own: it sees who was first, even if he was not done when ours began.
-        let found = spi::known_fresh(&find, &[owner.clone().into(), sum.hex.as_str().into()], |row| {
-            Ok((row.need::<String>(1)?, row.need::<String>(2)?))
-        })?;
+        let found = spi::known_fresh(
+            target.find(owner.is_some(), grown),
+            &[owner.clone().into(), sum.hex.as_str().into()],
+            |row| Ok((row.need::<String>(1)?, row.need::<String>(2)?)),
+        )?;
         if let Some((id, received_at)) = found.into_iter().next() {
             let message = format!("Duplicate import detected. Returning existing import from {received_at}");
             return Ok(Imported { id, is_duplicate: true, message, checksum: sum.hex });

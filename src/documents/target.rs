@@ -1,11 +1,12 @@
 //! A target of documents: its tables, looked at, and what a session keeps of them.
 
-use crate::backend::{self, Glance};
+use crate::backend::{Glance, Registration};
 use crate::error::{OnceError, Result};
 use crate::targets::{self, Table};
 use crate::{rights, spi};
 use once_core::document::statements::{Commits, Documents, Typed};
 use once_core::ident::{Relation, quote, quote_list};
+use once_core::key::KeyColumn;
 use once_core::spec::{DocumentSpec, Spec};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::RefCell;
@@ -16,8 +17,11 @@ use std::rc::Rc;
 pub struct Target {
     pub name: String,
     pub statements: Documents,
-    /// `statements.insert()`, as every import runs it.
+    /// `statements.insert()` and `statements.find(…)`, as every import runs them.
     pub insert: String,
+    find: [String; 4],
+    /// Documents; then drafts and records, if there are any.
+    relations: Vec<Relation>,
     oid: Oid,
     commits: Option<Parsed>,
 }
@@ -29,12 +33,33 @@ struct Parsed {
     records: Oid,
 }
 
-/// What the registry says of a target.
-struct Registered {
-    /// Changes with every registration.
-    version: String,
-    relation: Relation,
-    by: String,
+/// What a call is about to do with a target's tables.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Read,
+    Import,
+    ReadRecords,
+    Commit,
+}
+
+impl Purpose {
+    /// How many of documents, drafts and records it touches.
+    fn tables(self) -> usize {
+        if matches!(self, Self::Read | Self::Import) { 1 } else { 3 }
+    }
+
+    /// Whether it inserts into the table with this number.
+    fn inserts_into(self, table: usize) -> bool {
+        matches!((self, table), (Self::Import, 0) | (Self::Commit, 2))
+    }
+}
+
+/// A target as the session has looked at it, with the identity and the shape that its tables had then.
+#[derive(Clone)]
+struct Opened {
+    version: (Oid, u32, u64),
+    tables: Vec<(Oid, u64)>,
+    target: Rc<Target>,
 }
 
 /// How many pages a plan would rather read whole than by an index, and some more.
@@ -42,71 +67,76 @@ const FEW_BLOCKS: u32 = 32;
 
 thread_local! {
     /// Targets as the session has opened them. What may change who writes where is asked anew by every call.
-    static OPENED: RefCell<HashMap<String, (String, Rc<Target>)>> = RefCell::default();
+    static OPENED: RefCell<HashMap<String, Opened>> = RefCell::default();
 }
 
 impl Target {
-    /// The target registered under `name`, with the caller's right to use its table; and whether the table has grown
-    /// beyond the few pages that a plan would rather read whole: a plan that the session keeps must know.
+    /// The target registered under `name`, with the caller's right to do with it what he is about to; and whether the table
+    /// has grown beyond the few pages that a plan would rather read whole: a plan that the session keeps must know.
     ///
     /// # Errors
-    /// `22004` for NULL, `42704` where there is none, `42809` where it takes no documents, `42501` where the caller lacks
-    /// a privilege or whoever registered it does not own its table any more, `42P10` where the table has no unique key,
-    /// and whatever else does not fit between the spec and the table.
-    pub fn open(name: Option<String>, privileges: &[&str]) -> Result<(Rc<Self>, bool)> {
+    /// `22004` for NULL, `42704` where there is none, `42809` where it takes no documents, `55000` where records are wanted
+    /// and it has none, `42501` where the caller lacks a privilege or whoever registered it does not own its tables any
+    /// more, `42P10` where a table has no unique key, and whatever else does not fit between the spec and the tables.
+    pub fn open(name: Option<String>, purpose: Purpose) -> Result<(Rc<Self>, bool)> {
         let name = name.ok_or(OnceError::NullArgument { name: "target".into() })?;
-        let Some(registered) = registered(&name)? else { return Err(OnceError::UnknownTarget { name }) };
-        let glance = Glance::at(&registered.relation);
-        let kept = OPENED.with_borrow(|opened| {
-            let oid = glance.as_ref().map(|glance| glance.oid);
-            opened.get(&name).filter(|(version, it)| *version == registered.version && Some(it.oid) == oid).cloned()
-        });
-        let target = match kept {
-            Some((_, target)) => target,
-            None => Self::look(&name, registered.version)?,
+        let Some(registered) = Registration::of(&spi::own("targets")?, &name) else {
+            return Err(OnceError::UnknownTarget { name });
         };
-        let glance = glance.ok_or(OnceError::RelationGone { relation: registered.relation })?;
-        if !glance.is_owned_by(&registered.by) {
-            return Err(OnceError::OwnerChanged { target: name, registered_by: registered.by });
+        let kept = OPENED.with_borrow(|opened| opened.get(&name).cloned());
+        let kept = kept.filter(|kept| kept.version == registered.version);
+        let seen = kept.map(|kept| (glances(&kept.target.relations, purpose), kept));
+        let (target, glances) = match seen {
+            Some((Some(glances), kept)) if glances.iter().zip(&kept.tables).all(|(now, then)| now.is(*then)) => {
+                (kept.target, glances)
+            }
+            _ => Self::look(&name, &registered, purpose)?,
+        };
+        if purpose.tables() > 1 {
+            target.commits()?;
         }
-        if !glance.is_open(privileges.contains(&"INSERT")) {
-            rights::require(&target.statements.relation, target.oid, privileges, &rights::ask_for_access(&name)?)?;
+        if !glances.iter().all(|glance| glance.is_owned_by(&registered.registered_by)) {
+            return Err(OnceError::OwnerChanged { target: name, registered_by: registered.registered_by });
         }
-        Ok((target, glance.blocks > FEW_BLOCKS))
+        for (number, (glance, relation)) in glances.iter().zip(&target.relations).enumerate() {
+            let inserts = purpose.inserts_into(number);
+            if !glance.is_open(inserts) {
+                let privileges: &[&str] = if inserts { &["SELECT", "INSERT"] } else { &["SELECT"] };
+                let hint = rights::ask_for_access(&name)?;
+                rights::require_schema(relation, &hint)?;
+                rights::require(relation, glance.oid, privileges, &hint)?;
+            }
+        }
+        if purpose == Purpose::Commit {
+            target.require_record_keys()?;
+        }
+        let grown = glances.first().is_some_and(|glance| glance.blocks > FEW_BLOCKS);
+        Ok((target, grown))
     }
 
     /// The target as the registry and the catalog have it, to be kept by the session.
-    fn look(name: &str, version: String) -> Result<Rc<Self>> {
+    fn look(name: &str, registered: &Registration, purpose: Purpose) -> Result<(Rc<Self>, Vec<Glance>)> {
         let (relation, spec) = targets::lookup(name)?;
         let Spec::Document(spec) = spec else {
             return Err(OnceError::WrongKind { name: name.into(), is: spec.kind().into(), must: "document".into() });
         };
+        // Locked before they are looked at, all of them: what is kept must be of what was seen.
+        let relations = relations(&relation, &spec);
+        let mut tables = Vec::new();
+        let mut found = Vec::new();
+        for (number, relation) in relations.iter().enumerate() {
+            let glance = Glance::at(relation, purpose.inserts_into(number))
+                .ok_or_else(|| OnceError::RelationGone { relation: relation.clone() })?;
+            tables.push((glance.oid, glance.shape));
+            found.push(glance);
+        }
+        found.truncate(purpose.tables());
         let table = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
         let target = Rc::new(Self::fit(name.into(), table, spec)?);
         target.require_document_key()?;
-        OPENED.with_borrow_mut(|opened| opened.insert(name.into(), (version, target.clone())));
-        Ok(target)
-    }
-
-    /// As `open`, for a target whose records are to be read or (`SELECT`, `INSERT`) written.
-    ///
-    /// # Errors
-    /// `55000` where the target has no records; else as `open`.
-    pub fn open_records(name: Option<String>, privileges: &[&str]) -> Result<Rc<Self>> {
-        let (mut target, _) = Self::open(name.clone(), &["SELECT"])?;
-        if !target.tables_are_there() {
-            OPENED.with_borrow_mut(|opened| opened.remove(&target.name));
-            (target, _) = Self::open(name, &["SELECT"])?;
-        }
-        let Some(parsed) = &target.commits else { return Err(OnceError::NoRecords { target: target.name.clone() }) };
-        targets::require_vouched(&target.name, &[target.oid, parsed.drafts, parsed.records])?;
-        let hint = rights::ask_for_access(&target.name)?;
-        rights::require(&parsed.statements.drafts_relation(), parsed.drafts, &["SELECT"], &hint)?;
-        rights::require(&parsed.statements.records_relation(), parsed.records, privileges, &hint)?;
-        if privileges.contains(&"INSERT") {
-            target.require_record_keys()?;
-        }
-        Ok(target)
+        let opened = Opened { version: registered.version, tables, target: target.clone() };
+        OPENED.with_borrow_mut(|all| all.insert(name.into(), opened));
+        Ok((target, found))
     }
 
     /// The statements that commit what was parsed.
@@ -118,18 +148,16 @@ impl Target {
         Ok(&parsed.statements)
     }
 
-    /// Whether the tables that the session knows are still the ones with their names.
-    fn tables_are_there(&self) -> bool {
-        self.tables().iter().all(|(relation, oid)| backend::relation_oid(relation) == Some(*oid))
+    /// `statements.find(scope_known, grown)`.
+    pub fn find(&self, scope_known: bool, grown: bool) -> &str {
+        &self.find[usize::from(scope_known) | usize::from(grown) << 1]
     }
 
     /// All tables that the spec names.
     pub fn tables(&self) -> Vec<(Relation, Oid)> {
-        let mut tables = vec![(self.statements.relation.clone(), self.oid)];
-        if let Some(Parsed { statements, drafts, records }) = &self.commits {
-            tables.extend([(statements.drafts_relation(), *drafts), (statements.records_relation(), *records)]);
-        }
-        tables
+        let oids =
+            std::iter::once(self.oid).chain(self.commits.iter().flat_map(|parsed| [parsed.drafts, parsed.records]));
+        self.relations.iter().cloned().zip(oids).collect()
     }
 
     /// Checks that the tables have the columns that the spec names.
@@ -149,22 +177,43 @@ impl Target {
         ];
         wanted.extend(spec.scope.iter().map(|name| (name.as_str(), "uuid".into())));
         targets::missing(&table, &wanted)?;
-        for text in [&spec.content, &spec.checksum, &spec.normalizer_version, &spec.source, &spec.source_ref] {
+        for text in [&spec.content, &spec.normalizer_version, &spec.source, &spec.source_ref] {
             require_text(&table, text)?;
+        }
+        require_hash(&table, &spec.checksum)?;
+        let written = spec.columns().into_iter().filter(|name| ![&spec.id, &spec.received_at].contains(&name));
+        for column in written.filter_map(|name| table.column(&name).cloned()) {
+            if column.generated_always {
+                let remedy = "An import writes this column: name another one, or let it be written to.";
+                return Err(targets::wrong_column(
+                    &table,
+                    &column,
+                    "must not be GENERATED ALWAYS".into(),
+                    remedy.into(),
+                ));
+            }
         }
         targets::require_type(&table, &spec.tags, pg_sys::TEXTARRAYOID, "text[]")?;
         require_filled_by_itself(&table, &spec.id)?;
         targets::require_plain_scope(&table, spec.scope.as_ref())?;
         let scope_column = spec.scope.as_ref().and_then(|name| table.column(name));
-        let statements = Documents {
+        let mut statements = Documents {
+            key_is_whole: false,
             scope_may_be_null: scope_column.is_some_and(|column| !column.not_null),
             scope: spec.scope.as_ref().and_then(|name| typed(&table, name)),
             received_at_is_instant: table.column(&spec.received_at).is_some_and(|c| c.base == pg_sys::TIMESTAMPTZOID),
             relation: table.relation.clone(),
             spec,
         };
+        let key = key_index(&statements, table.oid)?;
+        statements.key_is_whole = match key {
+            Some(index) => !targets::is_partial(index)?,
+            None => false,
+        };
         let commits = Parsed::fit(&statements, &table)?;
-        Ok(Self { name, insert: statements.insert(), statements, oid: table.oid, commits })
+        let relations = relations(&statements.relation, &statements.spec);
+        let find = [0, 1, 2, 3].map(|which| statements.find(which & 1 != 0, which & 2 != 0));
+        Ok(Self { name, insert: statements.insert(), find, relations, statements, oid: table.oid, commits })
     }
 
     /// # Errors
@@ -175,9 +224,8 @@ impl Target {
     }
 
     fn require_document_key(&self) -> Result<()> {
-        let Documents { relation, spec, .. } = &self.statements;
-        let nulls = self.statements.scope_may_be_null;
-        if targets::key_index(self.oid, &self.statements.key(), Some(&spec.tags), nulls)?.is_some() {
+        let relation = &self.statements.relation;
+        if key_index(&self.statements, self.oid)?.is_some() {
             return Ok(());
         }
         Err(OnceError::NoDocumentKey {
@@ -196,6 +244,13 @@ impl Target {
             }
         }
         Ok(())
+    }
+}
+
+impl Glance {
+    /// Whether the table is the one that it was, in the shape that it had.
+    fn is(&self, (oid, shape): (Oid, u64)) -> bool {
+        (self.oid, self.shape) == (oid, shape)
     }
 }
 
@@ -232,7 +287,7 @@ impl Parsed {
         wanted.extend(records.fields.keys().map(|name| (name.as_str(), "text".into())));
         targets::missing(&records_table, &wanted)?;
         targets::require_type(&records_table, &records.parsed, pg_sys::JSONBOID, "jsonb")?;
-        require_text(&records_table, &records.content_hash)?;
+        require_hash(&records_table, &records.content_hash)?;
         require_filled_by_itself(&records_table, &records.id)?;
         if let Some(scope) = documents.spec.scope.as_ref().and_then(|name| table.column(name)) {
             targets::require_type(&records_table, &scope.name, scope.base, &scope.sql_type)?;
@@ -240,31 +295,58 @@ impl Parsed {
         let Some(draft_id) = draft_id else { return Ok(None) };
         let fields = records.fields.keys().filter_map(|name| typed(&records_table, name)).collect();
         let (drafts, records) = (drafts.clone(), records.clone());
-        let statements = Commits { documents: documents.clone(), drafts, draft_id, records, fields };
+        let mut statements =
+            Commits { documents: documents.clone(), drafts, draft_id, records, fields, key: Vec::new() };
+        let key = statements.record_key();
+        statements.key = targets::equality(&records_table, &key)?
+            .unwrap_or_else(|| key.iter().map(|name| KeyColumn::plain(name)).collect());
         Ok(Some(Self { statements, drafts: drafts_table.oid, records: records_table.oid }))
     }
 }
 
-fn registered(name: &str) -> Result<Option<Registered>> {
-    let sql = format!(
-        "SELECT t.tableoid::text || t.xmin::text || t.ctid::text, t.schema_name, t.table_name, t.registered_by FROM {} t WHERE t.name = $1",
-        spi::own("targets")?
-    );
-    let found = spi::known(&sql, &[name.into()], |row| {
-        let relation = Relation { schema: row.need(2)?, name: row.need(3)? };
-        Ok(Registered { version: row.need(1)?, relation, by: row.need(4)? })
-    })?;
-    Ok(found.into_iter().next())
+/// The tables that a spec names: documents; then drafts and records, if there are any.
+fn relations(documents: &Relation, spec: &DocumentSpec) -> Vec<Relation> {
+    let beside = |name: &String| Relation { schema: documents.schema.clone(), name: name.clone() };
+    let others = spec.drafts.iter().map(|d| beside(&d.table)).chain(spec.records.iter().map(|r| beside(&r.table)));
+    std::iter::once(documents.clone()).chain(others).collect()
+}
+
+/// The tables that a call touches, as they are now; `None` where one of them is gone.
+fn glances(relations: &[Relation], purpose: Purpose) -> Option<Vec<Glance>> {
+    let touched = relations.iter().take(purpose.tables()).enumerate();
+    touched.map(|(number, relation)| Glance::at(relation, purpose.inserts_into(number))).collect()
+}
+
+/// The index that makes documents unique.
+fn key_index(documents: &Documents, table: Oid) -> Result<Option<Oid>> {
+    targets::key_index(table, &documents.key(), Some(&documents.spec.tags), documents.scope_may_be_null)
 }
 
 fn typed(table: &Table, name: &str) -> Option<Typed> {
-    table.column(name).map(|column| Typed { name: name.into(), sql_type: column.base_type.clone() })
+    table.column(name).map(|column| Typed {
+        name: name.into(),
+        sql_type: column.base_type.clone(),
+        stored_type: column.sql_type.clone(),
+    })
 }
 
 fn require_text(table: &Table, name: &str) -> Result<()> {
     match table.column(name) {
         Some(column) if column.base == pg_sys::VARCHAROID => Ok(()),
         _ => targets::require_type(table, name, pg_sys::TEXTOID, "text"),
+    }
+}
+
+/// That a column can hold 64 hex digits.
+pub(super) fn require_hash(table: &Table, name: &str) -> Result<()> {
+    require_text(table, name)?;
+    match table.column(name) {
+        // The length of a varchar(n), which stands with the four bytes of its header: varchar.h.
+        Some(column) if (0..64 + 4).contains(&column.modifier) => {
+            let statement = format!("ALTER TABLE {} ALTER COLUMN {} TYPE text;", table.relation, quote(name));
+            Err(targets::wrong_column(table, column, "must hold 64 characters".into(), statement))
+        }
+        _ => Ok(()),
     }
 }
 

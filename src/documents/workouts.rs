@@ -1,12 +1,13 @@
 //! The workouts kit's own names for the documents path: imports of athletes' training logs, and their workouts.
 #![allow(clippy::type_complexity)] // pgrx wants what a function returns in its signature
 
-use super::Target;
 use super::commit::{Committed, commit};
-use super::import::{Imported, import};
-use crate::backend::Jsonb;
+use super::import::{Document, Imported, import};
+use super::target::{Purpose, Target};
+use crate::backend::{Jsonb, TextArray};
 use crate::error::{OnceError, Result};
 use crate::spi;
+use once_core::ident::quote_list;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -27,7 +28,7 @@ fn import_raw_text_idempotent(
     raw_text: Option<&str>,
     source: Option<String>,
     source_ref: default!(Option<String>, "NULL"),
-    tags: default!(Option<Vec<Option<String>>>, "'{}'"),
+    tags: default!(Option<TextArray>, "'{}'"),
     target: default!(Option<String>, "'imports'"),
 ) -> std::result::Result<
     TableIterator<
@@ -36,9 +37,10 @@ fn import_raw_text_idempotent(
     >,
     ErrorReport,
 > {
-    let raw_text = raw_text.ok_or_else(|| null("raw_text"))?;
+    let content = raw_text.ok_or_else(|| null("raw_text"))?;
     let owner = athlete_id.map(|id| id.to_string());
-    let Imported { id, is_duplicate, message, checksum } = import(target, owner, raw_text, source, source_ref, tags)?;
+    let document = Document { owner, owner_type: "uuid", content, source, source_ref, tags };
+    let Imported { id, is_duplicate, message, checksum } = import(target, document)?;
     Ok(TableIterator::once((uuid(&id)?, is_duplicate, message, checksum)))
 }
 
@@ -58,7 +60,8 @@ fn commit_workout_idempotent(
     ErrorReport,
 > {
     let draft = draft_id.ok_or_else(|| null("draft_id"))?.to_string();
-    let Committed { id, is_duplicate } = commit(target, draft, parsed_workout.ok_or_else(|| null("parsed_workout"))?)?;
+    let Committed { id, is_duplicate } =
+        commit(target, draft, "uuid", parsed_workout.ok_or_else(|| null("parsed_workout"))?)?;
     let message = if is_duplicate {
         "Duplicate workout detected. Same athlete/date/content already exists"
     } else {
@@ -93,7 +96,7 @@ fn check_import_duplicate(
     ErrorReport,
 > {
     let checksum = checksum.ok_or_else(|| null("checksum"))?.to_ascii_lowercase();
-    let (target, _) = Target::open(target, &["SELECT"])?;
+    let (target, _) = Target::open(target, Purpose::Read)?;
     let args = [athlete_id.map(|id| id.to_string()).into(), checksum.into()];
     let found = spi::read(&target.statements.find_any(athlete_id.is_some()), &args, |row| {
         Ok((row.need::<String>(1)?, row.get(2)?, row.get::<String>(3)?, row.get(4)?))
@@ -133,10 +136,12 @@ fn check_workout_duplicate(
     let athlete = athlete_id.ok_or_else(|| null("athlete_id"))?.to_string();
     let day = workout_date.ok_or_else(|| null("workout_date"))?;
     let content_hash = content_hash.ok_or_else(|| null("content_hash"))?;
-    let target = Target::open_records(target, &["SELECT"])?;
-    let sql = target.commits()?.find_shown("title");
-    // The date as ISO writes it: DateStyle must not matter.
-    let day: String = spi::known_one("SELECT to_char($1, 'YYYY-MM-DD')", &[day.into()], |row| row.need(1))?;
+    let (target, _) = Target::open(target, Purpose::ReadRecords)?;
+    let commits = target.commits()?;
+    if !matches!(commits.key_fields().as_slice(), [day] if day.sql_type == "date") {
+        return Err(OnceError::NoDay { target: target.name.clone(), key: quote_list(&commits.records.key) }.into());
+    }
+    let sql = commits.find_shown("title");
     let found = spi::read(&sql, &[athlete.into(), content_hash.into(), day.into()], |row| {
         Ok((row.need::<String>(1)?, row.get(2)?, row.get(3)?))
     })?;

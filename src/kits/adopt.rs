@@ -6,7 +6,7 @@ use crate::error::{OnceError, Result};
 use crate::spi;
 use crate::targets::{self, Table, Target};
 use once_core::ident::{Relation, quote, quote_list};
-use once_core::spec::STAGING_COLUMNS;
+use once_core::spec::{STAGING_COLUMNS, Spec};
 
 /// The prefix under which a kit is created once and rolled back, to see what its tables look like.
 pub const SCRATCH: &str = "once_scratch_";
@@ -30,7 +30,13 @@ pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>>
     for (_, table) in there {
         require_trusted(table)?;
     }
-    for ((name, table), columns) in there.iter().zip(fresh_columns(install, there)?) {
+    let fresh = fresh_columns(install, there)?;
+    if let Ok(Spec::Document(spec)) = Spec::parse(&install.render(install.kit.spec)) {
+        for ((_, table), columns) in there.iter().zip(&fresh) {
+            require_keys(table, columns, spec.scope.as_ref())?;
+        }
+    }
+    for ((name, table), columns) in there.iter().zip(fresh) {
         let mut added = Vec::new();
         for wanted in columns {
             let filled_later = install.kit.filled_later.contains(&wanted.name.as_str());
@@ -50,6 +56,20 @@ pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>>
         adopted.push(spi::shown(&table.relation)?);
     }
     Ok(adopted)
+}
+
+/// A document's table is referred to by its id; and which rows are whose, nobody but their owner can say.
+fn require_keys(table: &Table, columns: &[Wanted], scope: Option<&String>) -> Result<()> {
+    let mut needed = Vec::new();
+    for Wanted { name, sql_type, primary_key, .. } in columns {
+        if *primary_key {
+            needed.push((name.as_str(), format!("{sql_type} PRIMARY KEY DEFAULT gen_random_uuid()")));
+        } else if Some(name) == scope {
+            needed.push(targets::missing_scope(name, sql_type));
+        }
+    }
+    targets::missing(table, &needed)?;
+    columns.iter().filter(|wanted| wanted.primary_key).try_for_each(|wanted| targets::require_id(table, &wanted.name))
 }
 
 /// A kit's tables decide who sees what, and their triggers run for everybody who imports. So a table that is

@@ -3,9 +3,10 @@
 use crate::backend;
 use crate::error::Result;
 use crate::spi;
-use once_core::bulk::{KeyColumn, Rule};
+use once_core::bulk::Rule;
 use once_core::document::statements::ARCHIVED;
 use once_core::ident::{Relation, quote};
+use once_core::key::KeyColumn;
 use pgrx::pg_sys::Oid;
 
 /// A table of a user's.
@@ -122,16 +123,30 @@ pub fn key_index(table: Oid, names: &[String], tags: Option<&str>, nulls_equal: 
     let found = spi::known(
         &format!(
             "SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND NOT i.indisexclusion \
-             AND (i.indpred IS NULL OR pg_get_expr(i.indpred, i.indrelid) = format('(NOT (%I @> ARRAY[%L::text]))', coalesce($3, ''), '{ARCHIVED}')) \
+             AND (i.indpred IS NULL OR {}) \
              AND i.indexprs IS NULL AND i.indnkeyatts = cardinality($2) AND (i.indnullsnotdistinct OR NOT $4) \
              AND (SELECT count(DISTINCT a.attname) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname::text = ANY ($2) \
                   AND a.attnum = ANY ((string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts])) = cardinality($2) \
-             ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1"
+             ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1",
+            leaves_archived_out("coalesce($3, '')")
         ),
         &[table.into(), names.to_vec().into(), tags.into(), nulls_equal.into()],
         |row| row.need::<Oid>(1),
     )?;
     Ok(found.into_iter().next())
+}
+
+/// That index `i` leaves out what is archived by the column of tags that is called `tags`, an expression. The quotes are no
+/// matter: quote_all_identifiers adds some.
+pub fn leaves_archived_out(tags: &str) -> String {
+    format!(
+        "(replace(pg_get_expr(i.indpred, i.indrelid), '\"', '') = replace(format('(NOT (%I @> ARRAY[%L::text]))', {tags}, '{ARCHIVED}'), '\"', ''))"
+    )
+}
+
+/// Whether an index leaves out rows.
+pub fn is_partial(index: Oid) -> Result<bool> {
+    spi::known_one("SELECT indpred IS NOT NULL FROM pg_index WHERE indexrelid = $1", &[index.into()], |row| row.need(1))
 }
 
 /// How the unique index on these columns compares each of them; `None` where there is no such index.

@@ -4,11 +4,10 @@
 //! Parameters: `$1` is always the scope as text (NULL where there is no scope).
 //! Aliases: `s` a staged row, `p` a row in production, `f` the first staged row of a key.
 
-mod key;
 mod rule;
 
 use crate::ident::{Relation, literal, quote, quote_list};
-pub use key::KeyColumn;
+use crate::key::KeyColumn;
 pub use rule::Rule;
 
 /// How to find a staged row's key in production.

@@ -5,6 +5,7 @@ pub mod bulk;
 pub mod document;
 pub mod header;
 pub mod ident;
+pub mod key;
 pub mod kit;
 pub mod spec;
 pub mod sqlstate;

@@ -1,7 +1,7 @@
 -- What was parsed from an import, as often as it was tried.
 CREATE TABLE "@schema@"."@prefix@workout_drafts" (
   draft_id     uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-  import_id    uuid NOT NULL REFERENCES "@schema@"."@prefix@imports",
+  import_id    uuid NOT NULL REFERENCES "@schema@"."@prefix@imports" (import_id),
   parsed_draft jsonb,
   stage        text NOT NULL DEFAULT 'draft',
   created_at   timestamptz NOT NULL DEFAULT pg_catalog.now()

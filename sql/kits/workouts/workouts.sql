@@ -1,8 +1,8 @@
 -- Workouts, each once per athlete, day and content; and a draft is committed once.
 CREATE TABLE "@schema@"."@prefix@workouts" (
   workout_id       uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
-  import_id        uuid REFERENCES "@schema@"."@prefix@imports",
-  draft_id         uuid REFERENCES "@schema@"."@prefix@workout_drafts",
+  import_id        uuid REFERENCES "@schema@"."@prefix@imports" (import_id),
+  draft_id         uuid REFERENCES "@schema@"."@prefix@workout_drafts" (draft_id),
   athlete_id       uuid NOT NULL,
   workout_date     date NOT NULL,
   session_title    text,

@@ -1,7 +1,7 @@
 //! The statements that adopt documents from before there was a key. Those that count and those that change are built of
 //! the same parts, so that a dry run tells what the other does.
 
-use super::statements::{ARCHIVED, Typed};
+use super::statements::ARCHIVED;
 use crate::ident::{Relation, quote};
 use crate::spec::{DocumentSpec, Records};
 
@@ -18,7 +18,9 @@ fn well_formed(text: &str) -> String {
 pub struct Present {
     pub relation: Relation,
     pub columns: Vec<String>,
-    pub id: Typed,
+    pub id: String,
+    /// The type of the id, as a CAST writes it.
+    pub id_type: String,
 }
 
 impl Present {
@@ -33,8 +35,37 @@ impl Present {
 
     /// That a row of `alias` is one of those whose ids are `$1`, as texts.
     fn is_listed(&self, alias: &str) -> String {
-        format!("{alias}.{} = ANY (CAST($1 AS {}[]))", quote(&self.id.name), self.id.sql_type)
+        format!("{alias}.{} = ANY (CAST($1 AS {}[]))", quote(&self.id), self.id_type)
     }
+}
+
+/// A column that tells a row's age.
+#[derive(Debug, Clone)]
+pub struct Age {
+    pub column: String,
+    /// Else it is a local time, which is taken for UTC's.
+    pub is_instant: bool,
+}
+
+impl Age {
+    fn instant(&self, alias: &str) -> String {
+        let column = quote(&self.column);
+        if self.is_instant {
+            format!("{alias}.{column}")
+        } else {
+            format!("({alias}.{column}::timestamp AT TIME ZONE 'UTC')")
+        }
+    }
+}
+
+/// Rows to change, and how.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub relation: Relation,
+    /// Gives their ids, as texts.
+    pub ids: String,
+    /// Changes those whose ids are `$1`.
+    pub change: String,
 }
 
 /// Documents, and the records that were parsed from them where there are any.
@@ -42,8 +73,8 @@ impl Present {
 pub struct Adoption {
     pub documents: Present,
     pub spec: DocumentSpec,
-    /// A column that tells a document's age where `received_at` does not.
-    pub made_at: Option<String>,
+    /// What tells a document's age: the first of these that it has.
+    pub ages: Vec<Age>,
     /// The function `document_checksum`.
     pub checksum_of: Relation,
     pub records: Option<(Present, Records)>,
@@ -58,193 +89,179 @@ impl Adoption {
         self.documents.column("i", &self.spec.tags, "'{}'::text[]")
     }
 
-    fn scope(&self) -> String {
-        self.spec.scope.as_ref().map_or("NULL::text".into(), |scope| self.documents.column("i", scope, "NULL::text"))
+    fn content(&self) -> String {
+        format!("i.{}", quote(&self.spec.content))
     }
 
-    /// The checksum of `i` as it is, or as it would be computed. A document without a text is a blank one.
+    /// The checksum of `i` as it is, or as it would be computed.
     fn sum(&self) -> String {
         format!(
-            "CASE WHEN {} THEN {sum} ELSE {}(coalesce(i.{}, ''), '{}') END",
+            "CASE WHEN {} THEN {sum} ELSE {}({}, '{}') END",
             well_formed(&self.checksum()),
             self.checksum_of,
-            quote(&self.spec.content),
+            self.content(),
             self.spec.normalizer.name(),
             sum = self.checksum()
         )
     }
 
-    /// Rows in all; those that have a malformed checksum.
+    fn is_archived(&self) -> String {
+        format!("({} @> ARRAY['{ARCHIVED}'::text]) IS TRUE", self.tags())
+    }
+
+    /// Rows in all; those that have a malformed checksum, are archived, and have no content.
     pub fn count(&self) -> String {
         format!(
-            "SELECT count(*), count(*) FILTER (WHERE NOT {}) FROM {} i",
+            "SELECT count(*), count(*) FILTER (WHERE NOT {}), count(*) FILTER (WHERE {}), count(*) FILTER (WHERE {} IS NULL) FROM {} i",
             well_formed(&self.checksum()),
+            self.is_archived(),
+            self.content(),
             self.documents.relation
         )
     }
 
-    /// The ids of documents without a checksum, or with a malformed one.
-    pub fn to_compute(&self) -> String {
-        self.ids(format!("{} IS NOT TRUE", well_formed(&self.checksum())))
+    fn step(&self, ids: String, assignment: &str) -> Step {
+        let Present { relation, .. } = &self.documents;
+        let change = format!("UPDATE {relation} i SET {assignment} WHERE {}", self.documents.is_listed("i"));
+        Step { relation: relation.clone(), ids, change }
     }
 
-    /// The ids of documents with NULL for tags.
-    pub fn untagged(&self) -> String {
-        self.ids(format!("{} IS NULL", self.tags()))
+    fn ids(&self, condition: &str) -> String {
+        format!("SELECT i.{}::text FROM {} i WHERE {condition}", quote(&self.documents.id), self.documents.relation)
     }
 
-    /// What gives the ids `$1` no tags.
-    pub fn tag(&self) -> Vec<String> {
-        let (relation, tags) = (&self.documents.relation, quote(&self.spec.tags));
-        vec![format!("UPDATE {relation} i SET {tags} = '{{}}' WHERE {}", self.documents.is_listed("i"))]
-    }
-
-    fn ids(&self, condition: String) -> String {
-        format!(
-            "SELECT i.{}::text FROM {} i WHERE {condition}",
-            quote(&self.documents.id.name),
-            self.documents.relation
-        )
-    }
-
-    /// What computes them, for the ids `$1`: records first let go of a malformed hash, to be filled anew.
-    pub fn compute(&self) -> Vec<String> {
-        let DocumentSpec { checksum, normalizer_version, .. } = &self.spec;
-        let let_go =
-            self.records.as_ref().filter(|(table, spec)| table.has(&spec.content_hash) && table.has(&spec.document));
-        let let_go = let_go.map(|(table, spec)| {
-            format!(
-                "UPDATE {} r SET {hash} = NULL FROM {} i WHERE i.{} = r.{} AND r.{hash} = {sum} AND NOT {} AND {}",
-                table.relation,
-                self.documents.relation,
-                quote(&self.spec.id),
-                quote(&spec.document),
-                well_formed(&self.checksum()),
-                self.documents.is_listed("i"),
-                hash = quote(&spec.content_hash),
-                sum = self.checksum()
-            )
-        });
-        let compute = format!(
-            "UPDATE {} i SET {} = {}, {} = '{}' WHERE {}",
-            self.documents.relation,
-            quote(checksum),
-            self.sum(),
-            quote(normalizer_version),
-            self.spec.normalizer.version(),
-            self.documents.is_listed("i")
-        );
-        let_go.into_iter().chain([compute]).collect()
-    }
-
-    /// The ids of documents that repeat an older one of their owner.
-    pub fn duplicates(&self) -> String {
-        let ages: Vec<String> = std::iter::once(&self.spec.received_at)
-            .chain(&self.made_at)
-            .filter(|name| self.documents.has(name))
-            .map(|name| format!("i.{}::timestamptz", quote(name)))
-            .collect();
-        let age = if ages.is_empty() { "NULL::timestamptz".into() } else { format!("coalesce({})", ages.join(", ")) };
-        let id = format!("i.{}", quote(&self.documents.id.name));
-        format!(
-            "SELECT q.id FROM (SELECT {id}::text AS id, row_number() OVER (PARTITION BY {}, {} ORDER BY {age} NULLS FIRST, {id}) AS n \
-             FROM {} i WHERE ({} @> ARRAY['{ARCHIVED}'::text]) IS NOT TRUE) q WHERE q.n > 1",
-            self.scope(),
-            self.sum(),
-            self.documents.relation,
-            self.tags()
-        )
-    }
-
-    /// What archives the ids `$1`.
-    pub fn archive(&self) -> Vec<String> {
+    /// Archives what repeats an older document of its owner.
+    pub fn archive(&self) -> Step {
         let tags = quote(&self.spec.tags);
-        vec![format!(
-            "UPDATE {} i SET {tags} = i.{tags} || '{ARCHIVED}'::text WHERE {}",
-            self.documents.relation,
-            self.documents.is_listed("i")
-        )]
+        self.step(self.duplicates(), &format!("{tags} = i.{tags} || '{ARCHIVED}'::text"))
     }
 
-    /// The ids of records whose content hash can be filled from their document without repeating another record. `None`
-    /// where records do not name their document.
-    pub fn fillable(&self) -> Option<String> {
-        let (table, spec) = self.records.as_ref().filter(|(table, spec)| table.has(&spec.document))?;
-        let tells_apart: Vec<&String> =
-            self.spec.scope.iter().chain(&spec.key).filter(|name| table.has(name)).collect();
-        let hash = table.column("r", &spec.content_hash, "NULL::text");
-        let parts: Vec<String> = tells_apart.iter().map(|name| format!("r.{}, ", quote(name))).collect();
-        let same: Vec<String> =
-            tells_apart.iter().map(|name| format!("o.{name} = r.{name} AND ", name = quote(name))).collect();
-        let taken = if table.has(&spec.content_hash) {
-            format!(
-                "EXISTS (SELECT FROM {} o WHERE {}o.{} = d.sum)",
-                table.relation,
-                same.concat(),
-                quote(&spec.content_hash)
-            )
-        } else {
-            "false".into()
-        };
-        let age = table.column("r", &spec.created_at, "NULL::timestamptz");
-        Some(format!(
-            "SELECT q.id FROM (SELECT r.{id}::text AS id, row_number() OVER (PARTITION BY {parts}d.sum ORDER BY {age}, r.{id}) AS n, {taken} AS taken \
-             FROM {} r JOIN (SELECT i.{} AS id, {} AS old, {} AS sum FROM {} i) d ON d.id = r.{} \
-             WHERE {hash} IS NULL OR ({hash} = d.old AND NOT {})) q WHERE q.n = 1 AND NOT q.taken",
-            table.relation,
-            quote(&self.documents.id.name),
-            self.checksum(),
+    fn duplicates(&self) -> String {
+        let id = format!("i.{}", quote(&self.documents.id));
+        let scope = self.spec.scope.as_ref().map_or(String::new(), |scope| format!("i.{}, ", quote(scope)));
+        let age: String = self.ages.iter().map(|age| age.instant("i") + ", ").collect();
+        format!(
+            "SELECT q.id FROM (SELECT {id}::text AS id, row_number() OVER (PARTITION BY {scope}{} \
+             ORDER BY coalesce({age}NULL::timestamptz) NULLS FIRST, {id}) AS n FROM {} i WHERE NOT {}) q WHERE q.n > 1",
             self.sum(),
             self.documents.relation,
+            self.is_archived()
+        )
+    }
+
+    /// Computes checksums that are missing or malformed.
+    pub fn compute(&self) -> Step {
+        let DocumentSpec { checksum, normalizer_version, normalizer, .. } = &self.spec;
+        let assignment =
+            format!("{} = {}, {} = '{}'", quote(checksum), self.sum(), quote(normalizer_version), normalizer.version());
+        self.step(self.ids(&format!("{} IS NOT TRUE", well_formed(&self.checksum()))), &assignment)
+    }
+
+    /// Gives no tags to what has NULL for tags; what is archived has one by then.
+    pub fn tag(&self) -> Step {
+        let untagged = self.ids(&format!("{} IS NULL", self.tags()));
+        self.step(format!("{untagged} EXCEPT {}", self.duplicates()), &format!("{} = '{{}}'", quote(&self.spec.tags)))
+    }
+
+    /// Has records let go of a malformed checksum of their document's, to be filled anew: once that is computed, nothing
+    /// tells any more where it was from. `None` where records do not name their document or have no hash.
+    pub fn let_go(&self) -> Option<Step> {
+        let (table, spec) = self.records.as_ref().filter(|(table, spec)| table.has(&spec.content_hash))?;
+        let relation = table.relation.clone();
+        let ids = format!("SELECT r.{}::text FROM {relation} r WHERE {}", quote(&table.id), self.has_malformed_hash()?);
+        let hash = quote(&spec.content_hash);
+        let change = format!("UPDATE {relation} r SET {hash} = NULL WHERE {}", table.is_listed("r"));
+        Some(Step { relation, ids, change })
+    }
+
+    /// That record `r` has its document's checksum, and that this one is malformed.
+    fn has_malformed_hash(&self) -> Option<String> {
+        let (table, spec) = self.records.as_ref().filter(|(table, spec)| table.has(&spec.document))?;
+        let hash = table.column("r", &spec.content_hash, "NULL::text") + "::text";
+        Some(format!(
+            "(NOT {} AND EXISTS (SELECT FROM {} i WHERE i.{} = r.{} AND {} = {hash}))",
+            well_formed(&hash),
+            self.documents.relation,
+            quote(&self.documents.id),
             quote(&spec.document),
-            well_formed("d.old"),
-            id = quote(&table.id.name),
-            parts = parts.concat()
+            self.checksum()
         ))
     }
 
-    /// What fills the records with the ids `$1`.
-    pub fn fill(&self) -> Vec<String> {
-        let Some((table, spec)) = &self.records else { return Vec::new() };
-        vec![format!(
-            "UPDATE {} r SET {} = i.{} FROM {} i WHERE i.{} = r.{} AND {}",
-            table.relation,
-            quote(&spec.content_hash),
-            quote(&self.spec.checksum),
-            self.documents.relation,
-            quote(&self.documents.id.name),
-            quote(&spec.document),
-            table.is_listed("r")
-        )]
+    /// That record `r` has no hash, or will let go of it.
+    fn has_no_hash(&self) -> Option<String> {
+        let (table, spec) = self.records.as_ref()?;
+        let hash = table.column("r", &spec.content_hash, "NULL::text");
+        let malformed = self.has_malformed_hash().map_or(String::new(), |malformed| format!(" OR {malformed}"));
+        Some(format!("({hash} IS NULL{malformed})"))
     }
 
     /// How many records have no content hash, or their document's malformed one.
     pub fn without_hash(&self) -> Option<String> {
-        let (table, spec) = self.records.as_ref()?;
-        let hash = table.column("r", &spec.content_hash, "NULL::text");
+        let (table, _) = self.records.as_ref()?;
+        Some(format!("SELECT count(*) FROM {} r WHERE {}", table.relation, self.has_no_hash()?))
+    }
+
+    /// Fills content hashes of records from their document, where that repeats no other record. `None` where records do
+    /// not name their document.
+    pub fn fill(&self) -> Option<Step> {
+        let (table, spec) = self.records.as_ref().filter(|(table, spec)| table.has(&spec.document))?;
+        let Present { relation, id, .. } = &self.documents;
+        let (records, id, document) = (&table.relation, quote(id), quote(&spec.document));
+        let change = format!(
+            "UPDATE {records} r SET {} = i.{} FROM {relation} i WHERE i.{id} = r.{document} AND {}",
+            quote(&spec.content_hash),
+            quote(&self.spec.checksum),
+            table.is_listed("r")
+        );
+        Some(Step { relation: records.clone(), ids: self.fillable(table, spec)?, change })
+    }
+
+    fn fillable(&self, table: &Present, spec: &Records) -> Option<String> {
+        let tells_apart = self.spec.scope.iter().chain(&spec.key).filter(|name| table.has(name));
+        let key: Vec<String> = tells_apart.map(|name| quote(name)).collect();
+        let parts: String = key.iter().map(|name| format!("r.{name}, ")).collect();
+        let shown: String = key.iter().enumerate().map(|(n, name)| format!("r.{name} AS k{n}, ")).collect();
+        let taken = if table.has(&spec.content_hash) {
+            let same: String = key.iter().enumerate().map(|(n, name)| format!("o.{name} = q.k{n} AND ")).collect();
+            let hash = quote(&spec.content_hash);
+            format!(" AND NOT EXISTS (SELECT FROM {} o WHERE {same}o.{hash} = q.sum)", table.relation)
+        } else {
+            String::new()
+        };
         Some(format!(
-            "SELECT count(*) FROM {} r WHERE {hash} IS NULL OR EXISTS (SELECT FROM {} i WHERE i.{} = {} AND {sum} = {hash} AND NOT {})",
+            "SELECT q.id FROM (SELECT r.{id}::text AS id, {shown}{sum} AS sum, \
+               row_number() OVER (PARTITION BY {parts}{sum} ORDER BY {age}, r.{id}) AS n \
+             FROM {} r JOIN {} i ON i.{} = r.{} WHERE {}) q WHERE q.n = 1{taken}",
             table.relation,
             self.documents.relation,
-            quote(&self.documents.id.name),
-            table.column("r", &spec.document, "NULL"),
-            well_formed(&self.checksum()),
-            sum = self.checksum()
+            quote(&self.documents.id),
+            quote(&spec.document),
+            self.has_no_hash()?,
+            id = quote(&table.id),
+            sum = self.sum(),
+            age = table.column("r", &spec.created_at, "NULL::timestamptz"),
         ))
     }
 
-    /// How many groups of records there are that have all of `key` in common, so that no unique key can be made.
+    /// How many groups of records have all of `key` in common, so that no unique key can be made. `None` where a column
+    /// is missing that nothing adds.
     pub fn repeated(&self, key: &[String]) -> Option<String> {
-        let (table, _) = self.records.as_ref()?;
-        if !key.iter().all(|name| table.has(name)) {
+        let (table, spec) = self.records.as_ref()?;
+        let hashed = key.contains(&spec.content_hash);
+        if !key.iter().all(|name| table.has(name) || *name == spec.content_hash) {
             return None;
         }
-        let names: Vec<String> = key.iter().map(|name| quote(name)).collect();
-        let given: Vec<String> = names.iter().map(|name| format!("{name} IS NOT NULL")).collect();
-        let (names, given) = (names.join(", "), given.join(" AND "));
+        let columns: Vec<String> = key.iter().map(|name| table.column("r", name, "NULL::text")).collect();
+        let mut counted: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+        if hashed {
+            counted.extend(self.has_malformed_hash().map(|malformed| format!("NOT {malformed}")));
+        }
         Some(format!(
-            "SELECT count(*) FROM (SELECT FROM {} WHERE {given} GROUP BY {names} HAVING count(*) > 1) q",
-            table.relation
+            "SELECT count(*) FROM (SELECT FROM {} r WHERE {} GROUP BY {} HAVING count(*) > 1) q",
+            table.relation,
+            counted.join(" AND "),
+            columns.join(", ")
         ))
     }
 }

@@ -3,6 +3,7 @@
 use super::plain::{is_plain, is_plain_byte};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
 /// How a document's text is made comparable before it is hashed.
@@ -61,9 +62,9 @@ pub struct Checksum {
 
 /// The checksum of `content` under `normalizer`. `pause` is called after every megabyte.
 ///
-/// It takes a few kilobytes whatever the size of `content`, but for a run of combining marks that is not in NFC:
-/// sorting such a run takes 12 to 24 bytes a mark.
-pub fn checksum(content: &str, normalizer: Normalizer, mut pause: impl FnMut()) -> Checksum {
+/// It takes a few kilobytes whatever the size of `content`, but for a run of combining marks that is not in NFC: sorting
+/// one takes 12 to 24 bytes a mark, up to `LONG_RUN`.
+pub fn checksum(content: &str, normalizer: Normalizer, pause: &mut dyn FnMut()) -> Checksum {
     let text = content.trim();
     let hash: [u8; 32] = match normalizer {
         Normalizer::Whitespace => Output::<false>::hash(text, pause),
@@ -92,6 +93,11 @@ fn hex(hash: [u8; 32]) -> String {
 
 const MEGABYTE: usize = 1 << 20;
 
+/// Beyond so many bytes a run without white space or plain letters is hostile, if it is not in NFC: more than thirty marks
+/// on one letter are parted in it then, as Unicode's Stream-Safe Text Format (UAX #15) has it, which bounds the memory that
+/// NFC takes.
+const LONG_RUN: usize = 1 << 20;
+
 /// How many bytes are looked at together: a bit each in a `u64`.
 const BLOCK: usize = 64;
 
@@ -111,13 +117,13 @@ impl<const LINES: bool> Output<LINES> {
     ///
     /// White space is collapsed before the text is put in NFC, and not after: the order makes no difference, as white
     /// space is starters that compose with nothing, and decompose to white space alone, and nothing else does.
-    fn hash(text: &str, mut pause: impl FnMut()) -> [u8; 32] {
+    fn hash(text: &str, pause: &mut dyn FnMut()) -> [u8; 32] {
         let mut output = Self { hasher: Sha256::new(), buffer: [0; BUFFER], len: 0 };
         let mut at = 0;
         while at < text.len() {
             let megabyte = at + MEGABYTE;
             while at < text.len().min(megabyte) {
-                at = output.push_block(text, at);
+                at = output.push_block(text, at, pause);
             }
             pause();
         }
@@ -126,7 +132,7 @@ impl<const LINES: bool> Output<LINES> {
     }
 
     /// Appends the next 64 bytes, or what there is. Gives where the rest begins.
-    fn push_block(&mut self, text: &str, at: usize) -> usize {
+    fn push_block(&mut self, text: &str, at: usize, pause: &mut dyn FnMut()) -> usize {
         let rest = &text.as_bytes()[at..];
         let mut padded = [0; BLOCK];
         let (bytes, len) = match rest.first_chunk::<BLOCK>() {
@@ -161,7 +167,7 @@ impl<const LINES: bool> Output<LINES> {
                 self.push_plain(&block, from, found);
                 match run.kind {
                     Kind::Blank => self.push_blank(&text[at + found..run.end]),
-                    _ => self.push_composed(text, at + found, run.end),
+                    _ => self.push_composed(text, at + found, run.end, pause),
                 }
                 from = next;
             }
@@ -230,11 +236,19 @@ impl<const LINES: bool> Output<LINES> {
     }
 
     /// Appends `text[start..end]` in NFC; the character before it may get an accent from it.
-    fn push_composed(&mut self, text: &str, start: usize, end: usize) {
+    fn push_composed(&mut self, text: &str, start: usize, end: usize, pause: &mut dyn FnMut()) {
         let before = text[..start].chars().next_back().filter(|c| !c.is_whitespace()).map_or(0, char::len_utf8);
         self.len -= before;
-        for c in text[start - before..end].chars().nfc() {
-            self.push(c.encode_utf8(&mut [0; 4]).as_bytes());
+        let run = text[start - before..end].chars();
+        if end - start > LONG_RUN {
+            for (number, c) in run.stream_safe().nfc().enumerate() {
+                self.push(c.encode_utf8(&mut [0; 4]).as_bytes());
+                if number % MEGABYTE == 0 {
+                    pause();
+                }
+            }
+        } else {
+            run.nfc().for_each(|c| self.push(c.encode_utf8(&mut [0; 4]).as_bytes()));
         }
     }
 
@@ -319,7 +333,7 @@ impl Run {
             if c.is_whitespace() && end == start {
                 return Self { kind: Kind::Blank, end: start + c.len_utf8() };
             }
-            if c.is_whitespace() || is_plain(&text.as_bytes()[end..]) {
+            if c.is_whitespace() || is_plain(&text.as_bytes()[end..]) || (end - start > LONG_RUN && stands_alone(c)) {
                 break;
             }
             end += c.len_utf8();
@@ -329,11 +343,16 @@ impl Run {
     }
 }
 
+/// Whether NFC leaves the character alone whatever is before it: a text can be parted there.
+fn stands_alone(c: char) -> bool {
+    canonical_combining_class(c) == 0 && is_nfc_quick(std::iter::once(c)) == IsNormalized::Yes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use unicode_normalization::UNICODE_VERSION;
-    use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
+    use unicode_normalization::char::decompose_canonical;
 
     const ALL: [Normalizer; 3] = [Normalizer::Whitespace, Normalizer::KeepLines, Normalizer::Exact];
 
@@ -398,7 +417,7 @@ mod tests {
     ];
 
     fn checksum(content: &str, normalizer: Normalizer) -> Checksum {
-        super::checksum(content, normalizer, || ())
+        super::checksum(content, normalizer, &mut || ())
     }
 
     fn hex_of(content: &str, normalizer: Normalizer) -> String {
@@ -648,5 +667,26 @@ mod tests {
         }
         assert_eq!(Normalizer::default(), Normalizer::Whitespace);
         assert_eq!(["Exact", "", "keep lines"].map(Normalizer::parse), [None; 3]);
+    }
+
+    /// A run without white space or plain letters is parted where that changes nothing.
+    #[test]
+    fn long_runs_are_hashed_as_short_ones() {
+        let unit = "\u{12000}\u{1D15E}\u{5D0}\u{5BC}\u{5B4}\u{301}\u{327}\u{F73}\u{16D67}\u{16D67}";
+        let long = unit.repeat(3 * LONG_RUN / unit.len());
+        for normalizer in ALL {
+            assert_eq!(hex_of(&long, normalizer), plain_sha256(&normalised(&long, normalizer)), "{normalizer:?}");
+        }
+    }
+
+    /// Marks without an end are parted, which bounds the memory, and are called back for.
+    #[test]
+    fn a_million_marks_are_hashed_in_parts() {
+        let marks = format!("a{}", "\u{301}\u{316}".repeat(LONG_RUN));
+        let parted: String = marks.chars().stream_safe().nfc().collect();
+        let mut pauses = 0;
+        let sum = super::checksum(&marks, Normalizer::Whitespace, &mut || pauses += 1);
+        assert_eq!(sum.hex, plain_sha256(&parted));
+        assert!(pauses > 1, "{pauses}");
     }
 }

@@ -1,6 +1,7 @@
 //! The statements of the documents path. Values are parameters, always text and cast by the column's own type.
 
 use crate::ident::{Relation, quote, quote_list};
+use crate::key::KeyColumn;
 use crate::spec::{DocumentSpec, Drafts, Records};
 
 /// What a document is tagged with that repeats an older one from before there was a key: it stands outside the key.
@@ -10,16 +11,15 @@ pub const ARCHIVED: &str = "duplicate_archived";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Typed {
     pub name: String,
+    /// Under all domains and without a modifier: a value is assigned to the column, which refuses what is too long.
     pub sql_type: String,
+    /// As the column has it: what a value becomes that is stored.
+    pub stored_type: String,
 }
 
 impl Typed {
     fn cast(&self, parameter: usize) -> String {
         format!("CAST(${parameter} AS {})", self.sql_type)
-    }
-
-    fn is(&self, parameter: usize) -> String {
-        format!("{} = {}", quote(&self.name), self.cast(parameter))
     }
 }
 
@@ -33,6 +33,8 @@ pub struct Documents {
     pub scope_may_be_null: bool,
     /// An instant, not a local time.
     pub received_at_is_instant: bool,
+    /// Whether the unique key holds archived documents too.
+    pub key_is_whole: bool,
 }
 
 impl Documents {
@@ -41,9 +43,19 @@ impl Documents {
         std::iter::once(&self.spec.checksum).chain(&self.spec.scope).cloned().collect()
     }
 
-    /// What is in the key. Never NULL as `= ANY` would be where a tag is, and the row outside the key.
-    pub fn in_key(&self) -> String {
+    /// What is in the key, as the index says it. Never NULL as `= ANY` would be where a tag is, and the row outside.
+    fn unarchived(&self) -> String {
         format!("NOT ({} @> ARRAY['{ARCHIVED}'::text])", quote(&self.spec.tags))
+    }
+
+    fn in_key(&self) -> String {
+        if self.key_is_whole { "true".into() } else { self.unarchived() }
+    }
+
+    /// `received_at` as an instant. A local time is taken for UTC's, whatever the session's zone.
+    fn received_at(&self) -> String {
+        let column = quote(&self.spec.received_at);
+        if self.received_at_is_instant { column } else { format!("({column} AT TIME ZONE 'UTC')") }
     }
 
     /// The index that makes a document unique.
@@ -52,7 +64,7 @@ impl Documents {
             "CREATE UNIQUE INDEX ON {} ({}) NULLS NOT DISTINCT WHERE {}",
             self.relation,
             quote_list(&self.key()),
-            self.in_key()
+            self.unarchived()
         )
     }
 
@@ -71,7 +83,7 @@ impl Documents {
             self.relation,
             quote_list(&names),
             quote_list(&self.key()),
-            self.in_key(),
+            self.unarchived(),
             quote(&self.spec.id)
         )
     }
@@ -79,14 +91,11 @@ impl Documents {
     /// The document with checksum `$2` of scope `$1`: its id and when it was received, in words. `grown`: a text of its
     /// own for a table that is not small any more, so that a plan kept from before is not used.
     pub fn find(&self, scope_known: bool, grown: bool) -> String {
-        let (id, received_at) = (quote(&self.spec.id), quote(&self.spec.received_at));
-        let shown = if self.received_at_is_instant {
-            format!(r#"to_char({received_at} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"#)
-        } else {
-            format!(r#"to_char({received_at}, 'YYYY-MM-DD"T"HH24:MI:SS')"#)
-        };
+        let zone = if self.received_at_is_instant { r#""Z""# } else { "" };
         format!(
-            "SELECT {id}::text, coalesce({shown}, 'an unknown time') FROM {} WHERE {} = $2 AND {} AND {}{}",
+            "SELECT {}::text, coalesce(to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS{zone}'), 'an unknown time') FROM {} WHERE {} = $2 AND {} AND {}{}",
+            quote(&self.spec.id),
+            self.received_at(),
             self.relation,
             quote(&self.spec.checksum),
             self.of_scope(scope_known),
@@ -98,13 +107,13 @@ impl Documents {
     /// The oldest document with checksum `$2`, of scope `$1` where that is known, else of any: id, when it was
     /// received, scope and source, all but the time as text.
     pub fn find_any(&self, scope_known: bool) -> String {
-        let DocumentSpec { id, checksum, source, received_at, .. } = &self.spec;
+        let DocumentSpec { id, checksum, source, .. } = &self.spec;
         let of_scope = if scope_known { self.of_scope(true) } else { "$1 IS NULL".into() };
         format!(
-            "SELECT {id}::text, {received_at}::timestamptz, {scope}, {source}::text FROM {relation} \
-             WHERE {checksum} = $2 AND {of_scope} AND {in_key} ORDER BY {received_at}, {id} LIMIT 1",
+            "SELECT {id}::text, {received_at}, {scope}, {source}::text FROM {relation} \
+             WHERE {checksum} = $2 AND {of_scope} AND {in_key} ORDER BY {received_at} NULLS FIRST, {id} LIMIT 1",
             id = quote(id),
-            received_at = quote(received_at),
+            received_at = self.received_at(),
             scope = self.scope.as_ref().map_or("NULL::text".into(), |scope| format!("{}::text", quote(&scope.name))),
             source = quote(source),
             relation = self.relation,
@@ -116,7 +125,7 @@ impl Documents {
     /// That a row is of scope `$1`. An index serves `=` and IS NULL, but not IS NOT DISTINCT FROM.
     fn of_scope(&self, known: bool) -> String {
         match &self.scope {
-            Some(scope) if known => scope.is(1),
+            Some(scope) if known => format!("{} = {}", quote(&scope.name), scope.cast(1)),
             Some(scope) => format!("$1 IS NULL AND {} IS NULL", quote(&scope.name)),
             None => "$1 IS NULL".into(),
         }
@@ -132,6 +141,8 @@ pub struct Commits {
     pub records: Records,
     /// The records' columns that are filled from fields, in the order of `Records::fields`.
     pub fields: Vec<Typed>,
+    /// The records' unique key, as its index compares it.
+    pub key: Vec<KeyColumn>,
 }
 
 impl Commits {
@@ -235,15 +246,22 @@ impl Commits {
     }
 
     fn find(&self, and: &str) -> String {
-        let fields =
-            self.key_fields().into_iter().enumerate().map(|(at, field)| format!(" AND r.{}", field.is(at + 3)));
-        let of_scope = self.documents.scope.as_ref().map_or("$1 IS NULL".into(), |scope| format!("r.{}", scope.is(1)));
+        // What is looked for, as it would be stored.
+        let mut given: Vec<String> = Vec::new();
+        if let Some(scope) = &self.documents.scope {
+            given.push(format!("{} AS {}", scope.cast(1), quote(&scope.name)));
+        }
+        given.push(format!("$2 AS {}", quote(&self.records.content_hash)));
+        for (at, field) in self.key_fields().into_iter().enumerate() {
+            given.push(format!("CAST(${} AS {}) AS {}", at + 3, field.stored_type, quote(&field.name)));
+        }
+        let same: Vec<String> = self.key.iter().map(|column| column.equal("r", "g")).collect();
         format!(
-            "SELECT r.{}::text{and} FROM {} r WHERE {of_scope} AND r.{} = $2{}",
+            "SELECT r.{}::text{and} FROM {} r, (SELECT {}) g WHERE {}",
             quote(&self.records.id),
             self.records_relation(),
-            quote(&self.records.content_hash),
-            fields.collect::<String>()
+            given.join(", "),
+            same.join(" AND ")
         )
     }
 

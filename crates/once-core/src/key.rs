@@ -20,13 +20,13 @@ impl KeyColumn {
         Self { name: name.into(), cast: None, collation: None, equals: "pg_catalog.=".into() }
     }
 
-    pub(super) fn of(&self, alias: &str) -> String {
+    pub(crate) fn of(&self, alias: &str) -> String {
         let cast = self.cast.as_ref().map(|t| format!("::{t}")).unwrap_or_default();
         let collate = self.collation.as_ref().map(|c| format!(" COLLATE {c}")).unwrap_or_default();
         format!("{alias}.{}{cast}{collate}", quote(&self.name))
     }
 
-    pub(super) fn equal(&self, left: &str, right: &str) -> String {
+    pub(crate) fn equal(&self, left: &str, right: &str) -> String {
         format!("{} OPERATOR({}) {}", self.of(left), self.equals, self.of(right))
     }
 }
