@@ -11,6 +11,9 @@ use once_tests::promo::{
 use once_tests::{Db, Uuid, Value, postgres};
 use xtask::run::{output, output_with_input};
 
+#[path = "dump/workouts.rs"]
+mod workouts;
+
 /// What happened before the dump.
 struct Past {
     /// A completed job of A, one of whose codes was claimed.

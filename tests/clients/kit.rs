@@ -1,4 +1,4 @@
-//! Installing the promo-code kit: once, twice, beside another, and over what was there before it.
+//! Installing kits: once, twice, beside another, and over what was there before them.
 
 use anyhow::{Context, Result};
 use once_tests::Db;
@@ -6,6 +6,9 @@ use once_tests::files::{File, load};
 use once_tests::postgres::Client;
 use once_tests::promo::{self, A, B, call, copy, imported, refused, refused_well, text, texts};
 use once_tests::{Uuid, json};
+
+#[path = "kit/workouts.rs"]
+mod workouts;
 
 /// All that an installation leaves in the catalogs: a second one must change none of it.
 const CATALOG: &str = "
@@ -157,6 +160,8 @@ fn what_a_kit_can_not_be_installed_with_is_refused() -> Result<()> {
     for (arguments, code) in [
         ("'coupons', 'public'", "42704"),
         ("'promo_codes', 'nowhere'", "3F000"),
+        ("'workouts', 'nowhere'", "3F000"),
+        ("'workouts', 'public', 'once_scratch_'", "22023"),
         ("'promo_codes', 'public', 'Shop_'", "22023"),
         ("'promo_codes', 'public', '2_'", "22023"),
         ("'promo_codes', 'public', 'a''b'", "22023"),
@@ -184,6 +189,7 @@ fn what_a_kit_can_not_be_installed_with_is_refused() -> Result<()> {
 #[test]
 fn every_function_refuses_null_at_the_door() -> Result<()> {
     let (_db, mut client) = promo::install("nulls")?;
+    call(&mut client, "install_kit('workouts', 'public')", &[])?;
     let functions = client.query(
         "SELECT p.oid::regprocedure::text, format('%I.%I(%s)', n.nspname, p.proname,
                   (SELECT string_agg('NULL::' || t::regtype, ', ') FROM unnest(p.proargtypes) t)), p.proisstrict
@@ -191,7 +197,7 @@ fn every_function_refuses_null_at_the_door() -> Result<()> {
          WHERE n.nspname = 'once' AND p.prorettype <> 'trigger'::regtype ORDER BY 1",
         &[],
     )?;
-    assert!(functions.len() >= 19, "{}", functions.len());
+    assert!(functions.len() >= 29, "{}", functions.len());
     for function in functions {
         let (name, all_null): (&str, &str) = (function.try_get(0)?, function.try_get(1)?);
         assert!(!function.try_get::<_, bool>(2)?, "{name} is strict");
@@ -206,6 +212,7 @@ fn every_function_refuses_null_at_the_door() -> Result<()> {
 #[test]
 fn each_argument_that_must_be_there_is_named() -> Result<()> {
     let (_db, mut client) = promo::install("named")?;
+    call(&mut client, "install_kit('workouts', 'public')", &[])?;
     for (call, argument) in [
         ("mark_duplicates_in_temp(NULL)", "merchant_id"),
         ("mark_duplicates_in_temp(gen_random_uuid(), NULL)", "chunk_size"),
@@ -230,6 +237,27 @@ fn each_argument_that_must_be_there_is_named() -> Result<()> {
         ("end_file('codes', repeat('0', 64), 'f', '{}', '[]', NULL)", "again"),
         ("staging_status('codes', NULL)", "merchant_id"),
         ("recover_staging('codes', NULL)", "files"),
+        ("import_document(NULL, NULL, 'x', 's')", "target"),
+        ("import_document('imports', NULL, NULL, 's')", "content"),
+        ("import_document('imports', NULL, 'x', NULL)", "source"),
+        ("import_raw_text_idempotent(NULL, NULL, 's')", "raw_text"),
+        ("import_raw_text_idempotent(NULL, 'x', NULL)", "source"),
+        ("import_raw_text_idempotent(NULL, 'x', 's', target => NULL)", "target"),
+        ("commit_document(NULL, 'x', '{}')", "target"),
+        ("commit_document('imports', NULL, '{}')", "draft"),
+        ("commit_document('imports', gen_random_uuid()::text, NULL)", "parsed"),
+        ("commit_workout_idempotent(NULL, '{}')", "draft_id"),
+        ("commit_workout_idempotent(gen_random_uuid(), NULL)", "parsed_workout"),
+        ("commit_workout_idempotent(gen_random_uuid(), '{}', NULL)", "target"),
+        ("check_import_duplicate(NULL)", "checksum"),
+        ("check_import_duplicate('x', target => NULL)", "target"),
+        ("check_workout_duplicate(NULL, '2024-01-01', 'x')", "athlete_id"),
+        ("check_workout_duplicate(gen_random_uuid(), NULL, 'x')", "workout_date"),
+        ("check_workout_duplicate(gen_random_uuid(), '2024-01-01', NULL)", "content_hash"),
+        ("check_workout_duplicate(gen_random_uuid(), '2024-01-01', 'x', NULL)", "target"),
+        ("document_checksum('x', NULL)", "normalizer"),
+        ("adopt_imports(NULL)", "relation"),
+        ("adopt_imports('imports', NULL)", "dry_run"),
     ] {
         let error = refused(&mut client, &format!("SELECT once.{call}"), &[])?;
         let message = error.message();
@@ -258,7 +286,9 @@ fn the_inventory_is_as_documented() -> Result<()> {
         assert!(comment.is_some_and(|comment| comment.len() > 20), "{} has no comment", row.get::<_, &str>(0));
     }
     // What a kit and the first target create is the user's own, no member of the extension.
-    call(&mut client, "install_kit('promo_codes', 'public')", &[]).context("the kit")?;
+    for kit in ["promo_codes", "workouts"] {
+        call(&mut client, "install_kit($1, 'public')", &[&kit]).context(kit)?;
+    }
     let again = texts(
         &mut client,
         "SELECT objid::text FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND classid = 'pg_class'::regclass",
@@ -268,17 +298,25 @@ fn the_inventory_is_as_documented() -> Result<()> {
 }
 
 const INVENTORY: &str = "
+    once.adopt_imports(regclass,boolean,bigint)
     once.begin_file(text,text,text)
+    once.check_import_duplicate(text,uuid,text)
+    once.check_workout_duplicate(uuid,date,text,text)
     once.clear_staging(text,text)
     once.clear_temp_data(uuid,text)
+    once.commit_document(text,text,jsonb)
+    once.commit_workout_idempotent(uuid,jsonb,text)
     once.create_target(text,regclass,jsonb)
+    once.document_checksum(text,text)
     once.drop_target(text)
     once.duplicate_report(text,text)
     once.duplicate_report_query(text,text,text[])
     once.end_file(text,text,text,jsonb,jsonb,boolean)
     once.get_duplicate_report(uuid,text)
     once.grant_import_access(text,text)
+    once.import_document(text,text,text,text,text,text[])
     once.import_progress
+    once.import_raw_text_idempotent(uuid,text,text,text,text[],text)
     once.insert_clean(text,text,jsonb)
     once.insert_clean_codes_to_production(uuid,jsonb,text)
     once.install_kit(text,text,text)

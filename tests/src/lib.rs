@@ -12,6 +12,7 @@ pub mod files;
 pub mod once;
 pub mod promo;
 pub mod wait;
+pub mod workouts;
 
 pub use postgres;
 pub use serde_json::{Value, json};

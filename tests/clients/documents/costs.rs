@@ -1,0 +1,84 @@
+//! What a duplicate costs, and how soon a session lets go.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use once_tests::promo::{A, refused, text};
+use once_tests::workouts::{commit, drafted, import, install};
+
+#[test]
+fn duplicates_leave_no_trace() -> Result<()> {
+    let (_db, mut client) = install("trace")?;
+    let (first, draft) = drafted(&mut client, Some(A), &"2 kB of text. ".repeat(150))?;
+    commit(&mut client, draft, r#"{"workout_date": "2026-11-21"}"#)?;
+    client.batch_execute("VACUUM imports, workouts")?;
+    let sizes = "SELECT concat_ws(' ', pg_total_relation_size('imports'), pg_relation_size('imports'), pg_total_relation_size('workouts'),
+                   (SELECT string_agg(concat(ctid, xmin, xmax), ' ') FROM imports))";
+    let before = text(&mut client, sizes)?;
+    // Of many sessions' worth in one statement, and one by one.
+    let sql = "SELECT count(*) FILTER (WHERE i.is_duplicate AND i.import_id = $1) FROM generate_series(1, 10000), \
+               LATERAL once.import_raw_text_idempotent($2, repeat('2 kB of text. ', 150), 's') i";
+    assert_eq!(client.query_one(sql, &[&first.id, &A])?.try_get::<_, i64>(0)?, 10_000);
+    for _ in 0..1_000 {
+        assert!(import(&mut client, Some(A), &"2 kB of text.  ".repeat(150))?.is_duplicate);
+    }
+    for _ in 0..100 {
+        assert!(commit(&mut client, draft, r#"{"workout_date": "2026-11-21"}"#)?.is_duplicate);
+    }
+    assert_eq!(text(&mut client, sizes)?, before);
+    client.batch_execute("SELECT pg_stat_force_next_flush()")?;
+    let dead =
+        "SELECT concat_ws(' ', n_tup_ins, n_tup_upd, n_dead_tup) FROM pg_stat_user_tables WHERE relname = 'imports'";
+    assert_eq!(text(&mut client, dead)?, "1 0 0");
+    assert_eq!(
+        text(&mut client, "SELECT count(*)::text FROM pg_class WHERE relname IN ('import_jobs', 'import_rejects')")?,
+        "0"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_duplicate_takes_no_transaction_id() -> Result<()> {
+    let (_db, mut client) = install("xid")?;
+    import(&mut client, Some(A), "text")?;
+    for level in ["READ COMMITTED", "REPEATABLE READ"] {
+        client.batch_execute(&format!("BEGIN ISOLATION LEVEL {level}"))?;
+        assert!(import(&mut client, Some(A), "text")?.is_duplicate);
+        let taken = "SELECT coalesce(pg_current_xact_id_if_assigned()::text, 'none')";
+        assert_eq!(text(&mut client, taken)?, "none", "{level}");
+        client.batch_execute("COMMIT")?;
+    }
+    Ok(())
+}
+
+/// Long texts of every sort: what is hashed in one go must not keep a timeout waiting.
+#[test]
+fn a_timeout_is_honoured_within_a_second() -> Result<()> {
+    let (_db, mut client) = install("timeout")?;
+    client.batch_execute(
+        "CREATE TEMP TABLE long (what text, content text); ALTER TABLE long ALTER content SET STORAGE EXTERNAL",
+    )?;
+    let mut late = Vec::new();
+    for (what, content) in [
+        ("decomposed letters", r"repeat(U&'e\0301 ', 20000000)"),
+        ("letters beyond U+FFFF", r"repeat(U&'\+012000', 25000000)"),
+        ("accents in the wrong order", r"'a' || repeat(U&'\0301\0316', 20000000)"),
+        ("wide spaces", r"'a' || repeat(U&'\3000', 30000000)"),
+        ("nothing but wide spaces", r"repeat(U&'\3000', 30000000)"),
+    ] {
+        client.batch_execute(&format!("TRUNCATE long; INSERT INTO long SELECT '{what}', {content}"))?;
+        client.batch_execute("SET statement_timeout = '300ms'")?;
+        let start = Instant::now();
+        let sql = "SELECT once.import_raw_text_idempotent(NULL, content, 's') FROM long";
+        let answer = refused(&mut client, sql, &[]).map(|error| error.code().code().to_owned());
+        let took = start.elapsed();
+        client.batch_execute("RESET statement_timeout")?;
+        // Who is quick enough need not be cut off.
+        let told = answer.as_deref().unwrap_or("done").to_owned();
+        if took > Duration::from_millis(1_500) || !["57014", "done", "22023"].contains(&told.as_str()) {
+            late.push(format!("{what}: {told} after {took:?}"));
+        }
+    }
+    assert!(late.is_empty(), "{late:#?}");
+    Ok(())
+}
