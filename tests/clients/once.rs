@@ -110,16 +110,21 @@ pub fn open_gate(keeper: &mut Client) -> Result<()> {
     Ok(keeper.execute("SELECT pg_advisory_unlock($1)", &[&GATE]).map(drop)?)
 }
 
-/// Waits until so many sessions of this database wait for locks; gives the process of one that waits at the gate.
+/// Waits until so many sessions of this database wait for locks, one of them at the gate, whose process it gives: files
+/// that are loaded side by side may wait for each other for a moment, too.
 pub fn until_waiting(watcher: &mut Client, sessions: i64) -> Result<i32> {
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0";
-    until(&format!("{sessions} wait for locks"), || {
-        Ok(watcher.query_one(waiting, &[])?.try_get::<_, i64>(0)? == sessions)
+    let waiting = format!(
+        "SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0),
+                (SELECT max(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND (classid, objid, objsubid) = (0, {GATE}, 1)
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    );
+    let mut at_gate: Option<i32> = None;
+    until(&format!("{sessions} wait for locks, one at the gate"), || {
+        let row = watcher.query_one(&waiting, &[])?;
+        at_gate = row.try_get(1)?;
+        Ok(row.try_get::<_, i64>(0)? == sessions && at_gate.is_some())
     })?;
-    let at_gate = "SELECT max(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    Ok(watcher.query_one(at_gate, &[])?.try_get(0)?)
+    at_gate.context("nobody waits at the gate")
 }
 
 /// Waits until a backend runs no transaction any more, or is gone.
