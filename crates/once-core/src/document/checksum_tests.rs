@@ -330,6 +330,27 @@ fn long_runs_are_hashed_as_short_ones() {
     }
 }
 
+/// Whoever cancels is heard while a long text is hashed, of whatever sort.
+#[test]
+fn every_text_is_paused_in() {
+    let megabytes = |unit: &str| format!("a{}", unit.repeat(8 * MEGABYTE / unit.len()));
+    for unit in [
+        "x",
+        "two words\r\n",
+        "\u{3000}x",
+        "e\u{301} ",
+        "\u{12000}",
+        "\u{5E9}\u{5C1}\u{5BC}",
+        "\u{1100}\u{1161}\u{11A8}",
+    ] {
+        for normalizer in ALL {
+            let mut pauses = 0;
+            super::checksum(&megabytes(unit), normalizer, &mut || pauses += 1);
+            assert!((4..=16).contains(&pauses), "{unit:?} {normalizer:?}: {pauses}");
+        }
+    }
+}
+
 /// Marks without an end are parted, which bounds the memory, and are called back for.
 #[test]
 fn a_million_marks_are_hashed_in_parts() {
