@@ -42,6 +42,11 @@ pub fn require_schema(relation: &Relation, hint: &str) -> Result<()> {
     Err(OnceError::NoPrivilege { object, privilege: "USAGE".into(), role, hint: hint.into() })
 }
 
+/// Whether row-level security may hide rows of the table from the caller.
+pub fn row_security(table: Oid) -> Result<bool> {
+    spi::known_one("SELECT row_security_active($1::oid)", &[table.into()], |row| row.need(1))
+}
+
 /// What someone without rights has to ask the target's owner for.
 pub fn ask_for_access(target: &str) -> Result<String> {
     let call = spi::own("grant_import_access")?;

@@ -5,6 +5,7 @@ mod catalog;
 mod registry;
 
 use crate::error::{OnceError, Result};
+use crate::rights;
 use crate::spi::{self, Arg};
 
 use once_core::bulk::{Bulk, Lookup, Rule};
@@ -200,12 +201,7 @@ impl Target {
     /// probed at all.
     pub fn lookup(&self, staged: i64) -> Result<Lookup> {
         let much_staged = staged.saturating_mul(10) >= catalog::estimated_rows(self.relation_oid)?;
-        Ok(if much_staged || self.row_security()? { Lookup::Join } else { Lookup::Probe })
-    }
-
-    /// Whether row-level security may hide rows of the table from the caller.
-    pub fn row_security(&self) -> Result<bool> {
-        spi::known_one("SELECT row_security_active($1::oid)", &[self.relation_oid.into()], |row| row.need(1))
+        Ok(if much_staged || rights::row_security(self.relation_oid)? { Lookup::Join } else { Lookup::Probe })
     }
 }
 
@@ -244,7 +240,7 @@ fn staging_of(relation: &Relation, spec: &BulkSpec) -> Result<Relation> {
     if name.len() > 63 || name.is_empty() {
         return Err(OnceError::LongName { name });
     }
-    Ok(Relation { schema: relation.schema.clone(), name })
+    Ok(relation.beside(&name))
 }
 
 fn take(columns: &mut Vec<KeyColumn>, name: &str) -> Option<KeyColumn> {
@@ -358,12 +354,20 @@ fn require_columns(production: &Table, spec: &BulkSpec) -> Result<()> {
     }
     require_plain_scope(production, spec.scope.as_ref())?;
     let written = spec.scope.iter().chain(&spec.key).chain(spec.columns.iter().flatten()).chain([&spec.job_column]);
-    match written.filter_map(|name| production.column(name)).find(|c| c.generated_always) {
+    require_writable(production, written, |_| {
+        "An import writes this column: leave it out of the spec, or let it be written to.".into()
+    })
+}
+
+/// That something else than Postgres may fill these columns; `remedy` says what to do about one.
+pub fn require_writable<'a>(
+    table: &Table,
+    names: impl IntoIterator<Item = &'a String>,
+    remedy: impl Fn(&Column) -> String,
+) -> Result<()> {
+    match names.into_iter().filter_map(|name| table.column(name)).find(|column| column.generated_always) {
         None => Ok(()),
-        Some(column) => {
-            let remedy = "An import writes this column: leave it out of the spec, or let it be written to.";
-            Err(wrong_column(production, column, "must not be GENERATED ALWAYS".into(), remedy.into()))
-        }
+        Some(column) => Err(wrong_column(table, column, "must not be GENERATED ALWAYS".into(), remedy(column))),
     }
 }
 

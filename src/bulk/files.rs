@@ -236,7 +236,7 @@ fn scopes_of(target: &Target, sha256: &str) -> Result<Vec<Scope>> {
 /// Forgets the files of every scope that has no staged row: someone emptied it by hand. Of every one, since the rows
 /// that are about to come, of whatever scope, would hide that.
 fn forget_void(target: &Target) -> Result<()> {
-    if spi::known_one("SELECT row_security_active($1::oid)", &[target.staging_oid.into()], |row| row.need::<bool>(1))? {
+    if crate::rights::row_security(target.staging_oid)? {
         return Ok(()); // rows that a policy hides are not gone
     }
     let (files, of) = (spi::own("staged_files")?, staging::by_scope_column(target));

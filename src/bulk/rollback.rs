@@ -99,7 +99,7 @@ fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::R
 /// Rows that are missing may have been deleted by hand; but not be hidden, nor moved to another scope.
 fn require_none_elsewhere(target: &Target, scope: &Scope, job: &Job, found: i64, written: i64) -> Result<()> {
     let id = job.id.to_string();
-    if target.row_security()? {
+    if rights::row_security(target.relation_oid)? {
         return Err(OnceError::RowsHidden { id, found, written });
     }
     let Some(strays) = target.bulk.strays() else { return Ok(()) };

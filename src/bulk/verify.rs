@@ -27,7 +27,7 @@ fn verify_import_job(p_job_id: Option<Uuid>) -> Result<JsonB, ErrorReport> {
     let message = match (job.status.as_str(), actual - expected) {
         ("completed", 0) => format!("All there: {}", codes(expected)),
         ("completed", more) if more > 0 => format!("{} with the job's id that it did not write", codes(more)),
-        ("completed", less) if target.row_security()? => {
+        ("completed", less) if crate::rights::row_security(target.relation_oid)? => {
             format!(
                 "{} missing: deleted or moved after the import, or hidden from you by row-level security",
                 codes(-less)

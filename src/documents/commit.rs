@@ -95,7 +95,7 @@ pub fn commit(target: Option<String>, draft: String, draft_type: &str, parsed: J
         }
 
         // At last, whatever keeps the record out is to say so itself, unless its rows are hidden from us.
-        let or_fail = attempt == ATTEMPTS && !row_security(&target)?;
+        let or_fail = attempt == ATTEMPTS && !target.hides_records()?;
         let mut values: Vec<Arg> = vec![draft.as_str().into(), scope.into(), parsed.into()];
         values.extend(given.values.iter().map(|value| value.clone().into()));
         let inserted = spi::fresh(&commits.insert(or_fail), &values, |row| row.need::<String>(1))?;
@@ -107,11 +107,6 @@ pub fn commit(target: Option<String>, draft: String, draft_type: &str, parsed: J
         }
     }
     Err(OnceError::OutOfReach { relation: commits.records_relation() })
-}
-
-fn row_security(target: &Target) -> Result<bool> {
-    let records = target.tables().last().map(|(_, oid)| *oid);
-    spi::known_one("SELECT row_security_active($1::oid)", &[records.into()], |row| row.need(1))
 }
 
 fn origin(target: &Target, draft: &str) -> Result<Origin> {
@@ -225,11 +220,7 @@ fn read_field(
             return Err(bad("22001", format!("it is too long for {}", column.stored_type)));
         }
     }
-    let fault = match value::fault(&value, &column.sql_type)? {
-        None if column.stored_type != column.sql_type => value::fault(&value, &column.stored_type)?,
-        other => other,
-    };
-    match fault {
+    match value::fault(&value, &column.stored_type)? {
         Some(error) => Err(bad(&error.sqlstate, error.message)),
         // As it was written: what a type writes depends on the session.
         None => Ok(Some(value)),

@@ -5,8 +5,8 @@ use super::value;
 use crate::backend::TextArray;
 use crate::error::{OnceError, Result};
 use crate::spi;
-use once_core::document::statements::ARCHIVED;
 use once_core::document::{Checksum, Normalizer, checksum};
+use once_core::spec::ARCHIVED;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -105,10 +105,10 @@ pub fn import(target: Option<String>, document: Document) -> Result<Imported> {
     }
     let (target, grown) = Target::open(target, Purpose::Import)?;
     let documents = &target.statements;
-    if let (None, Some(given)) = (&documents.scope, &owner) {
-        return Err(OnceError::NoScope { target: target.name.clone(), given: given.clone() });
-    }
     match (&documents.scope, &owner) {
+        (None, Some(given)) => {
+            return Err(OnceError::NoScope { target: target.name.clone(), given: given.clone() });
+        }
         (Some(scope), None) if !documents.scope_may_be_null => {
             return Err(OnceError::NullArgument { name: scope.name.clone() });
         }

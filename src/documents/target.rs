@@ -23,6 +23,7 @@ pub struct Target {
     /// Documents; then drafts and records, if there are any.
     relations: Vec<Relation>,
     oid: Oid,
+    has_key: bool,
     commits: Option<Parsed>,
 }
 
@@ -148,6 +149,11 @@ impl Target {
         Ok(&parsed.statements)
     }
 
+    /// Whether row-level security may hide records from the caller.
+    pub fn hides_records(&self) -> Result<bool> {
+        self.commits.as_ref().map_or(Ok(false), |parsed| rights::row_security(parsed.records))
+    }
+
     /// `statements.find(scope_known, grown)`.
     pub fn find(&self, scope_known: bool, grown: bool) -> &str {
         &self.find[usize::from(scope_known) | usize::from(grown) << 1]
@@ -181,18 +187,11 @@ impl Target {
             require_text(&table, text)?;
         }
         require_hash(&table, &spec.checksum)?;
-        let written = spec.columns().into_iter().filter(|name| ![&spec.id, &spec.received_at].contains(&name));
-        for column in written.filter_map(|name| table.column(&name).cloned()) {
-            if column.generated_always {
-                let remedy = "An import writes this column: name another one, or let it be written to.";
-                return Err(targets::wrong_column(
-                    &table,
-                    &column,
-                    "must not be GENERATED ALWAYS".into(),
-                    remedy.into(),
-                ));
-            }
-        }
+        let columns = spec.columns();
+        let written = columns.iter().filter(|name| ![&spec.id, &spec.received_at].contains(name));
+        targets::require_writable(&table, written, |_| {
+            "An import writes this column: name another one, or let it be written to.".into()
+        })?;
         targets::require_type(&table, &spec.tags, pg_sys::TEXTARRAYOID, "text[]")?;
         require_filled_by_itself(&table, &spec.id)?;
         targets::require_plain_scope(&table, spec.scope.as_ref())?;
@@ -205,15 +204,28 @@ impl Target {
             relation: table.relation.clone(),
             spec,
         };
-        let key = key_index(&statements, table.oid)?;
-        statements.key_is_whole = match key {
-            Some(index) => !targets::is_partial(index)?,
-            None => false,
-        };
+        let key = targets::key_index(
+            table.oid,
+            &statements.spec.key(),
+            Some(&statements.spec.tags),
+            statements.scope_may_be_null,
+        )?;
+        if let Some(index) = key {
+            statements.key_is_whole = !targets::is_partial(index)?;
+        }
         let commits = Parsed::fit(&statements, &table)?;
         let relations = relations(&statements.relation, &statements.spec);
         let find = [0, 1, 2, 3].map(|which| statements.find(which & 1 != 0, which & 2 != 0));
-        Ok(Self { name, insert: statements.insert(), find, relations, statements, oid: table.oid, commits })
+        Ok(Self {
+            name,
+            insert: statements.insert(),
+            find,
+            relations,
+            statements,
+            oid: table.oid,
+            has_key: key.is_some(),
+            commits,
+        })
     }
 
     /// # Errors
@@ -225,20 +237,20 @@ impl Target {
 
     fn require_document_key(&self) -> Result<()> {
         let relation = &self.statements.relation;
-        if key_index(&self.statements, self.oid)?.is_some() {
+        if self.has_key {
             return Ok(());
         }
         Err(OnceError::NoDocumentKey {
             relation: relation.clone(),
-            columns: quote_list(&self.statements.key()),
+            columns: quote_list(&self.statements.spec.key()),
             adopt: format!("SELECT {}({}, dry_run => false);", spi::own("adopt_imports")?, regclass_literal(relation)),
-            statement: format!("{};", self.statements.unique_index()),
+            statement: format!("{};", self.statements.spec.unique_index(relation)),
         })
     }
 
     fn require_record_keys(&self) -> Result<()> {
         let Some(Parsed { statements, records, .. }) = &self.commits else { return Ok(()) };
-        for key in [statements.record_key(), statements.draft_key()] {
+        for key in self.statements.spec.record_keys(&statements.records) {
             if targets::unique_index(*records, &key)?.is_none() {
                 return Err(targets::no_unique_index(&statements.records_relation(), &key, ""));
             }
@@ -258,7 +270,7 @@ impl Parsed {
     fn fit(documents: &Documents, table: &Table) -> Result<Option<Self>> {
         let (Some(drafts), Some(records)) = (&documents.spec.drafts, &documents.spec.records) else { return Ok(None) };
         let beside = |name: &str| {
-            let relation = Relation { schema: documents.relation.schema.clone(), name: name.into() };
+            let relation = documents.relation.beside(name);
             let found =
                 targets::find(&relation)?.ok_or_else(|| OnceError::RelationGone { relation: relation.clone() })?;
             if found.is_table { Ok(found) } else { Err(OnceError::NotATable { relation }) }
@@ -295,31 +307,24 @@ impl Parsed {
         let Some(draft_id) = draft_id else { return Ok(None) };
         let fields = records.fields.keys().filter_map(|name| typed(&records_table, name)).collect();
         let (drafts, records) = (drafts.clone(), records.clone());
-        let mut statements =
-            Commits { documents: documents.clone(), drafts, draft_id, records, fields, key: Vec::new() };
-        let key = statements.record_key();
-        statements.key = targets::equality(&records_table, &key)?
+        let [key, _] = documents.spec.record_keys(&records);
+        let key = targets::equality(&records_table, &key)?
             .unwrap_or_else(|| key.iter().map(|name| KeyColumn::plain(name)).collect());
+        let statements = Commits { documents: documents.clone(), drafts, draft_id, records, fields, key };
         Ok(Some(Self { statements, drafts: drafts_table.oid, records: records_table.oid }))
     }
 }
 
 /// The tables that a spec names: documents; then drafts and records, if there are any.
 fn relations(documents: &Relation, spec: &DocumentSpec) -> Vec<Relation> {
-    let beside = |name: &String| Relation { schema: documents.schema.clone(), name: name.clone() };
-    let others = spec.drafts.iter().map(|d| beside(&d.table)).chain(spec.records.iter().map(|r| beside(&r.table)));
-    std::iter::once(documents.clone()).chain(others).collect()
+    let others = spec.drafts.iter().map(|d| &d.table).chain(spec.records.iter().map(|r| &r.table));
+    std::iter::once(documents.clone()).chain(others.map(|table| documents.beside(table))).collect()
 }
 
 /// The tables that a call touches, as they are now; `None` where one of them is gone.
 fn glances(relations: &[Relation], purpose: Purpose) -> Option<Vec<Glance>> {
     let touched = relations.iter().take(purpose.tables()).enumerate();
     touched.map(|(number, relation)| Glance::at(relation, purpose.inserts_into(number))).collect()
-}
-
-/// The index that makes documents unique.
-fn key_index(documents: &Documents, table: Oid) -> Result<Option<Oid>> {
-    targets::key_index(table, &documents.key(), Some(&documents.spec.tags), documents.scope_may_be_null)
 }
 
 fn typed(table: &Table, name: &str) -> Option<Typed> {
@@ -330,7 +335,7 @@ fn typed(table: &Table, name: &str) -> Option<Typed> {
     })
 }
 
-fn require_text(table: &Table, name: &str) -> Result<()> {
+pub(super) fn require_text(table: &Table, name: &str) -> Result<()> {
     match table.column(name) {
         Some(column) if column.base == pg_sys::VARCHAROID => Ok(()),
         _ => targets::require_type(table, name, pg_sys::TEXTOID, "text"),

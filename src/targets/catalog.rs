@@ -4,9 +4,9 @@ use crate::backend;
 use crate::error::Result;
 use crate::spi;
 use once_core::bulk::Rule;
-use once_core::document::statements::ARCHIVED;
 use once_core::ident::{Relation, quote};
 use once_core::key::KeyColumn;
+use once_core::spec::ARCHIVED;
 use pgrx::pg_sys::Oid;
 
 /// A table of a user's.

@@ -25,6 +25,13 @@ pub struct Relation {
     pub name: String,
 }
 
+impl Relation {
+    /// The relation called `name` in the same schema.
+    pub fn beside(&self, name: &str) -> Self {
+        Self { schema: self.schema.clone(), name: name.into() }
+    }
+}
+
 /// Shows the relation as it stands in a statement: `"schema"."name"`.
 impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ mod bulk;
 mod document;
 
 pub use bulk::{BulkSpec, STAGING_COLUMNS};
-pub use document::{DocumentSpec, Drafts, Records};
+pub use document::{ARCHIVED, DocumentSpec, Drafts, Records};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

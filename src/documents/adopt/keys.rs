@@ -5,9 +5,7 @@ use crate::error::Result;
 use crate::spi;
 use crate::targets::{self, Table};
 use once_core::document::adoption::{Adoption, FORM};
-use once_core::document::statements::Documents;
-use once_core::ident::{Relation, quote, quote_list};
-use once_core::spec::Records;
+use once_core::ident::{quote, quote_list};
 
 /// A unique index, of a constraint or not.
 pub struct Key {
@@ -27,19 +25,15 @@ pub struct Constraint {
 /// documents are archived, those that do not leave them out; and of records those on the hash and less than their key.
 pub fn in_the_way(tables: &Tables, archived: bool) -> Result<Vec<Key>> {
     let Tables { documents, spec, records } = tables;
-    let key: Vec<String> = std::iter::once(&spec.checksum).chain(&spec.scope).cloned().collect();
+    let key = spec.key();
     let mut found = unique_keys(documents, &key, &spec.checksum, &spec.tags)?;
     found.retain(|found| found.columns.len() < key.len() || (archived && !found.leaves_archived_out));
     if let Some((table, records)) = records {
-        let key = record_key(tables, records);
+        let [key, _] = spec.record_keys(records);
         let of_records = unique_keys(table, &key, &records.content_hash, "")?;
         found.extend(of_records.into_iter().filter(|found| found.columns.len() < key.len()));
     }
     Ok(found)
-}
-
-fn record_key(tables: &Tables, records: &Records) -> Vec<String> {
-    tables.spec.scope.iter().chain(&records.key).chain([&records.content_hash]).cloned().collect()
 }
 
 /// The table's unique indexes on `hash` and nothing that is not in `key`. An expression stands for the columns that it
@@ -60,7 +54,7 @@ fn unique_keys(table: &Table, key: &[String], hash: &str, tags: &str) -> Result<
         let name: String = row.need(1)?;
         let drop = match row.get::<String>(2)? {
             Some(constraint) => format!("ALTER TABLE {} DROP CONSTRAINT {}", table.relation, quote(&constraint)),
-            None => format!("DROP INDEX {}", Relation { schema: table.relation.schema.clone(), name: name.clone() }),
+            None => format!("DROP INDEX {}", table.relation.beside(&name)),
         };
         Ok(Key { name, drop, columns: row.need(3)?, leaves_archived_out: row.need(4)? })
     })
@@ -70,14 +64,6 @@ fn unique_keys(table: &Table, key: &[String], hash: &str, tags: &str) -> Result<
 pub fn missing_of_documents(tables: &Tables) -> Result<Vec<Constraint>> {
     let Tables { documents: table, spec, .. } = tables;
     let relation = &table.relation;
-    let statements = Documents {
-        relation: relation.clone(),
-        spec: spec.clone(),
-        scope: None,
-        scope_may_be_null: true,
-        received_at_is_instant: true,
-        key_is_whole: false,
-    };
     let (tags, checksum) = (quote(&spec.tags), quote(&spec.checksum));
     let mut wanted = Vec::new();
     let mut want = |shown: String, add: String| wanted.push(Constraint { shown, add });
@@ -87,8 +73,8 @@ pub fn missing_of_documents(tables: &Tables) -> Result<Vec<Constraint>> {
         want(format!("{tags} NOT NULL"), format!("ALTER TABLE {relation} {default}ALTER COLUMN {tags} SET NOT NULL"));
     }
     let nulls = spec.scope.as_ref().and_then(|name| table.column(name)).is_none_or(|column| !column.not_null);
-    if targets::key_index(table.oid, &statements.key(), Some(&spec.tags), nulls)?.is_none() {
-        want(format!("unique ({})", quote_list(&statements.key())), statements.unique_index());
+    if targets::key_index(table.oid, &spec.key(), Some(&spec.tags), nulls)?.is_none() {
+        want(format!("unique ({})", quote_list(&spec.key())), spec.unique_index(relation));
     }
     if !has_form_check(table, &spec.checksum)? {
         want(
@@ -117,7 +103,7 @@ fn has_form_check(table: &Table, checksum: &str) -> Result<bool> {
 pub fn missing_of_records(tables: &Tables, adoption: &Adoption) -> Result<Vec<Constraint>> {
     let mut wanted = Vec::new();
     let Some((table, records)) = &tables.records else { return Ok(wanted) };
-    for key in [record_key(tables, records), vec![records.draft.clone()]] {
+    for key in tables.spec.record_keys(records) {
         if targets::unique_index(table.oid, &key)?.is_some() {
             continue;
         }

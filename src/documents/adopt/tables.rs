@@ -32,7 +32,7 @@ impl Tables {
         let spec = spec_of(&documents.relation)?;
         let records = match &spec.records {
             Some(records) => {
-                let relation = Relation { schema: documents.relation.schema.clone(), name: records.table.clone() };
+                let relation = documents.relation.beside(&records.table);
                 targets::find(&relation)?.filter(|found| found.is_table).map(|found| (found, records.clone()))
             }
             None => None,
@@ -80,9 +80,7 @@ impl Tables {
         needed.extend(spec.scope.iter().map(|scope| targets::missing_scope(scope, "uuid")));
         targets::missing(documents, &needed)?;
         targets::require_id(documents, &spec.id)?;
-        if !documents.column(&spec.content).is_some_and(|column| column.base == pg_sys::VARCHAROID) {
-            targets::require_type(documents, &spec.content, pg_sys::TEXTOID, "text")?;
-        }
+        target::require_text(documents, &spec.content)?;
         target::require_hash(documents, &spec.checksum)?;
         targets::require_type(documents, &spec.tags, pg_sys::TEXTARRAYOID, "text[]")?;
         if !documents.column(&spec.received_at).is_some_and(|column| TIMES.contains(&column.base)) {
@@ -191,21 +189,16 @@ fn spec_of(relation: &Relation) -> Result<DocumentSpec> {
 }
 
 fn require_all_rows(table: &Table) -> Result<()> {
-    match spi::known_one("SELECT row_security_active($1::oid)", &[table.oid.into()], |row| row.need::<bool>(1))? {
+    match rights::row_security(table.oid)? {
         true => Err(OnceError::HiddenRows { relation: table.relation.clone() }),
         false => Ok(()),
     }
 }
 
 fn require_writable(table: &Table, names: &[&String]) -> Result<()> {
-    match names.iter().filter_map(|name| table.column(name)).find(|column| column.generated_always) {
-        None => Ok(()),
-        Some(column) => {
-            let (relation, name) = (&table.relation, quote(&column.name));
-            let statement = format!("ALTER TABLE {relation} ALTER COLUMN {name} DROP EXPRESSION;");
-            Err(targets::wrong_column(table, column, "must not be GENERATED ALWAYS".into(), statement))
-        }
-    }
+    targets::require_writable(table, names.iter().copied(), |column| {
+        format!("ALTER TABLE {} ALTER COLUMN {} DROP EXPRESSION;", table.relation, quote(&column.name))
+    })
 }
 
 fn present(table: &Table, id: &str) -> Present {

@@ -71,16 +71,22 @@ fn a_table_with_names_and_numbers_of_its_own_is_adopted() -> Result<()> {
     Ok(())
 }
 
-/// Without a scope the whole table is one owner's, and the key on the checksum alone is the right one.
-#[test]
-fn a_table_without_a_scope_keeps_its_global_key() -> Result<()> {
-    let db = Db::new("unscoped")?;
+/// A target without a scope, whose one key is on the checksum alone.
+fn unscoped(label: &str) -> Result<(Db, Client)> {
+    let db = Db::new(label)?;
     let mut client = db.client()?;
     client.batch_execute(
         "CREATE TABLE texts (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, content text, checksum_sha256 text UNIQUE, normalizer_version text, source text, source_ref text,
            tags text[] DEFAULT '{}', received_at timestamptz DEFAULT now())",
     )?;
     call(&mut client, r#"create_target('texts', 'texts', '{"kind": "document"}')"#, &[])?;
+    Ok((db, client))
+}
+
+/// Without a scope the whole table is one owner's, and the key on the checksum alone is the right one.
+#[test]
+fn a_table_without_a_scope_keeps_its_global_key() -> Result<()> {
+    let (_db, mut client) = unscoped("unscoped")?;
     client.batch_execute("INSERT INTO texts (content, checksum_sha256, received_at) VALUES ('a', NULL, '2024-01-02'), ('b', NULL, '2024-01-01'), ('c', md5('c'), '2024-01-01')")?;
     let done = adopt(&mut client, "'texts', false")?;
     assert_eq!((figures(&done), &done["keys_replaced"]), ([3, 3, 1, 0, 0, 0], &json!([])), "{done}");
@@ -92,13 +98,7 @@ fn a_table_without_a_scope_keeps_its_global_key() -> Result<()> {
 /// And where rows that had no checksum turn out to repeat one another, that key must not keep them from being adopted.
 #[test]
 fn a_table_without_a_scope_is_adopted_with_its_duplicates() -> Result<()> {
-    let db = Db::new("unscoped_twice")?;
-    let mut client = db.client()?;
-    client.batch_execute(
-        "CREATE TABLE texts (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, content text, checksum_sha256 text UNIQUE, normalizer_version text, source text, source_ref text,
-           tags text[] DEFAULT '{}', received_at timestamptz DEFAULT now())",
-    )?;
-    call(&mut client, r#"create_target('texts', 'texts', '{"kind": "document"}')"#, &[])?;
+    let (_db, mut client) = unscoped("unscoped_twice")?;
     client.batch_execute("INSERT INTO texts (content, received_at) VALUES ('a', '2024-01-02'), ('a', '2024-01-01')")?;
     let done = adopt(&mut client, "'texts', false")?;
     assert_eq!(figures(&done), [2, 2, 0, 1, 0, 0], "{done}");

@@ -1,9 +1,8 @@
 //! The statements that adopt documents from before there was a key. Those that count and those that change are built of
 //! the same parts, so that a dry run tells what the other does.
 
-use super::statements::ARCHIVED;
 use crate::ident::{Relation, quote};
-use crate::spec::{DocumentSpec, Records};
+use crate::spec::{ARCHIVED, DocumentSpec, Records};
 
 /// The form of a checksum, as a regular expression.
 pub const FORM: &str = "^[0-9a-f]{64}$";

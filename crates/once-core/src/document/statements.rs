@@ -4,9 +4,6 @@ use crate::ident::{Relation, quote, quote_list};
 use crate::key::KeyColumn;
 use crate::spec::{DocumentSpec, Drafts, Records};
 
-/// What a document is tagged with that repeats an older one from before there was a key: it stands outside the key.
-pub const ARCHIVED: &str = "duplicate_archived";
-
 /// A column with its type as a CAST writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Typed {
@@ -38,34 +35,14 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// The columns of the unique key: by the checksum first, so that it is found whoever has it.
-    pub fn key(&self) -> Vec<String> {
-        std::iter::once(&self.spec.checksum).chain(&self.spec.scope).cloned().collect()
-    }
-
-    /// What is in the key, as the index says it. Never NULL as `= ANY` would be where a tag is, and the row outside.
-    fn unarchived(&self) -> String {
-        format!("NOT ({} @> ARRAY['{ARCHIVED}'::text])", quote(&self.spec.tags))
-    }
-
     fn in_key(&self) -> String {
-        if self.key_is_whole { "true".into() } else { self.unarchived() }
+        if self.key_is_whole { "true".into() } else { self.spec.unarchived() }
     }
 
     /// `received_at` as an instant. A local time is taken for UTC's, whatever the session's zone.
     fn received_at(&self) -> String {
         let column = quote(&self.spec.received_at);
         if self.received_at_is_instant { column } else { format!("({column} AT TIME ZONE 'UTC')") }
-    }
-
-    /// The index that makes a document unique.
-    pub fn unique_index(&self) -> String {
-        format!(
-            "CREATE UNIQUE INDEX ON {} ({}) NULLS NOT DISTINCT WHERE {}",
-            self.relation,
-            quote_list(&self.key()),
-            self.unarchived()
-        )
     }
 
     /// Inserts a document unless it is there. Parameters: scope (NULL where there is none), content, checksum,
@@ -82,8 +59,8 @@ impl Documents {
             "INSERT INTO {} ({}) VALUES ({values}) ON CONFLICT ({}) WHERE {} DO NOTHING RETURNING {}::text",
             self.relation,
             quote_list(&names),
-            quote_list(&self.key()),
-            self.unarchived(),
+            quote_list(&self.spec.key()),
+            self.spec.unarchived(),
             quote(&self.spec.id)
         )
     }
@@ -146,16 +123,12 @@ pub struct Commits {
 }
 
 impl Commits {
-    fn beside(&self, table: &str) -> Relation {
-        Relation { schema: self.documents.relation.schema.clone(), name: table.into() }
-    }
-
     pub fn drafts_relation(&self) -> Relation {
-        self.beside(&self.drafts.table)
+        self.documents.relation.beside(&self.drafts.table)
     }
 
     pub fn records_relation(&self) -> Relation {
-        self.beside(&self.records.table)
+        self.documents.relation.beside(&self.records.table)
     }
 
     /// The document of draft `$1`: its id, scope and checksum as text.
@@ -268,17 +241,6 @@ impl Commits {
     /// The columns of the key that are filled from fields.
     pub fn key_fields(&self) -> Vec<&Typed> {
         self.records.key.iter().filter_map(|name| self.fields.iter().find(|field| field.name == *name)).collect()
-    }
-
-    /// The columns that tell one record from another.
-    pub fn record_key(&self) -> Vec<String> {
-        let Records { key, content_hash, .. } = &self.records;
-        self.documents.spec.scope.iter().chain(key).chain([content_hash]).cloned().collect()
-    }
-
-    /// The column by which a draft is committed once. Without the scope: whoever knows the draft may know of its record.
-    pub fn draft_key(&self) -> Vec<String> {
-        vec![self.records.draft.clone()]
     }
 }
 

@@ -2,9 +2,13 @@
 
 use super::{SpecError, first_repeated, require_fields, typed, wrong};
 use crate::document::Normalizer;
+use crate::ident::{Relation, quote, quote_list};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+
+/// What a document is tagged with that repeats an older one from before there was a key: it stands outside the key.
+pub const ARCHIVED: &str = "duplicate_archived";
 
 /// Which columns of a table hold a document and what is known of it. Names that are left out are the fields' own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +153,32 @@ impl DocumentSpec {
             }
             (None, None) => Ok(()),
         }
+    }
+
+    /// The columns of the documents' unique key: by the checksum first, so that it is found whoever has it.
+    pub fn key(&self) -> Vec<String> {
+        std::iter::once(&self.checksum).chain(&self.scope).cloned().collect()
+    }
+
+    /// What is in the key, as its index says it. Never NULL as `= ANY` would be where a tag is, and the row outside.
+    pub fn unarchived(&self) -> String {
+        format!("NOT ({} @> ARRAY['{ARCHIVED}'::text])", quote(&self.tags))
+    }
+
+    /// The index of that key, for the table `relation`.
+    pub fn unique_index(&self, relation: &Relation) -> String {
+        format!(
+            "CREATE UNIQUE INDEX ON {relation} ({}) NULLS NOT DISTINCT WHERE {}",
+            quote_list(&self.key()),
+            self.unarchived()
+        )
+    }
+
+    /// The columns that tell one record from another, and the one by which a draft is committed once: that without the
+    /// scope, for whoever knows the draft may know of its record.
+    pub fn record_keys(&self, records: &Records) -> [Vec<String>; 2] {
+        let content = self.scope.iter().chain(&records.key).chain([&records.content_hash]).cloned().collect();
+        [content, vec![records.draft.clone()]]
     }
 
     /// All columns of the table that the spec names.
