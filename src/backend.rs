@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 mod glance;
+pub mod json;
+pub mod store;
 
 pub use glance::{Glance, Registration, relation_oid};
 

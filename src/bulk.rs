@@ -5,10 +5,10 @@ mod files;
 mod insert;
 mod mark;
 mod report;
-mod rollback;
+pub mod rollback;
 pub mod staging;
 mod validate;
-mod verify;
+pub mod verify;
 
 use crate::error::{OnceError, Result};
 use crate::targets::{Scope, Target};
@@ -23,7 +23,7 @@ fn open(
     production: &[&str],
 ) -> Result<(Target, Scope)> {
     let (target, scope) = open_to_read(target, scope, staging, production)?;
-    jobs::lock(&target, &scope)?;
+    jobs::lock(&target.bulk.relation, target.relation_oid, &scope.text)?;
     Ok((target, scope))
 }
 

@@ -70,6 +70,10 @@ pub enum OnceError {
     HiddenRows { relation: Relation },
     NullContent { relation: Relation, column: String, id: String, rows: i64 },
     RowsKept { relation: Relation, wanted: i64, changed: i64 },
+    NotRows,
+    Unsettled { relation: Relation },
+    ImagesPruned { job: String },
+    UnknownRegion { given: String },
     Internal(String),
 }
 
@@ -488,6 +492,30 @@ impl OnceError {
                 format!("rows of {relation} were kept from being changed"),
                 format!("Of {wanted} rows {changed} were changed: a trigger or a rule keeps the others as they are."),
                 format!("ALTER TABLE {relation} DISABLE TRIGGER …; then call again, and enable it after."),
+            ),
+            Self::UnknownRegion { given } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("no numbering plan is known for region \"{given}\""),
+                "A region is two letters of ISO 3166-1.",
+                "Name a country, as 'MY', 'US' or 'GB' (not 'UK').",
+            ),
+            Self::NotRows => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "rows must be a JSON array",
+                "It is an object or a single value.",
+                "Give an array of objects, as [{\"phone_no\": \"012-345 6789\"}].",
+            ),
+            Self::Unsettled { relation } => parts(
+                ERRCODE_T_R_SERIALIZATION_FAILURE,
+                format!("records of {relation} were changed by others again and again"),
+                "What the rows were matched with was not so any more when it was to be written, several times.",
+                "Try again.",
+            ),
+            Self::ImagesPruned { job } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("the images of job {job} are gone"),
+                "What it inserted and what it changed is not known any more: prune_import_images deleted it.",
+                "Undo it by hand, or restore import_images from a backup.",
             ),
             Self::Internal(problem) => parts(
                 ERRCODE_INTERNAL_ERROR,

@@ -1,14 +1,18 @@
 //! Jobs: one row per import in `import_jobs`, never deleted, and the lock that lets one job at a time
 //! work on a target's scope.
 
+mod undo;
+
 use crate::backend::{self, Jsonb};
 use crate::error::{OnceError, Result};
 use crate::spi::{self, Arg};
 use crate::targets::{Scope, Target};
 use once_core::ident::{Relation, quote};
 use once_core::kit::render;
+use once_core::spec::Spec;
 use once_core::sqlstate::is_jobs_own;
 use pgrx::Uuid;
+use pgrx::pg_sys::Oid;
 use serde_json::{Map, Value};
 
 /// A job as it is recorded.
@@ -21,14 +25,26 @@ pub struct Job {
     pub spec: String,
     pub rows_written: Option<i64>,
     pub rolled_back_at: Option<String>,
+    /// What a job of rows did, as JSON.
+    pub summary: Option<String>,
 }
 
 impl Job {
-    /// The target and the scope as the job recorded them, whatever the registry says now.
-    pub fn open(&self) -> Result<(Target, Scope)> {
-        let target = Target::of_job(&self.id.to_string(), self.target.clone(), self.relation.clone(), &self.spec)?;
-        let scope = target.scope(self.scope.clone())?;
-        Ok((target, scope))
+    /// The spec that the job ran with.
+    ///
+    /// # Errors
+    /// `XX001` where what was recorded can't be read.
+    pub fn spec(&self) -> Result<Spec> {
+        Spec::parse(&self.spec).map_err(|error| OnceError::BadJobSpec { job: self.id.to_string(), error })
+    }
+
+    /// # Errors
+    /// `55000` for a job that is not completed.
+    pub fn require_completed(&self) -> Result<()> {
+        if self.status == "completed" {
+            return Ok(());
+        }
+        Err(OnceError::JobState { id: self.id.to_string(), status: self.status.clone() })
     }
 }
 
@@ -86,12 +102,12 @@ pub fn install() -> Result<()> {
     spi::script(&render(include_str!("../sql/schema/jobs.sql"), &[("@schema@", &jobs.schema)]))
 }
 
-/// Takes the target's scope for this transaction, waiting for whoever has it.
+/// Takes a scope of a table, as text, for this transaction, waiting for whoever has it. It is empty where there is none.
 ///
 /// # Errors
 /// `55P03` with the holder when `lock_timeout` strikes.
-pub fn lock(target: &Target, scope: &Scope) -> Result<()> {
-    let args = || [target.relation_oid.into(), scope.text.as_str().into()];
+pub fn lock(relation: &Relation, oid: Oid, scope: &str) -> Result<()> {
+    let args = || [oid.into(), scope.into()];
     let free =
         spi::fresh_one("SELECT pg_try_advisory_xact_lock($1::int, hashtext($2))", &args(), |row| row.need::<bool>(1))?;
     if free {
@@ -103,8 +119,8 @@ pub fn lock(target: &Target, scope: &Scope) -> Result<()> {
     match waited {
         Ok(result) => result,
         Err(error) if error.sqlstate == "55P03" => Err(OnceError::Busy {
-            relation: target.bulk.relation.clone(),
-            scope: scope.shown().into(),
+            relation: relation.clone(),
+            scope: if scope.is_empty() { "(none)".into() } else { scope.into() },
             holder: holder(&args())?,
         }),
         Err(error) => error.rethrow(),
@@ -126,11 +142,15 @@ fn holder(args: &[Arg]) -> Result<String> {
     Ok(holders.into_iter().next().unwrap_or_else(|| "Its holder has just let go of it.".into()))
 }
 
-/// Records a new job, `pending`.
-pub fn create(target: &Target, scope: &Scope, source_info: Option<Jsonb>) -> Result<Uuid> {
+/// Records a new job, `pending`. `scope`: as text; `None` where there is none, or several.
+pub fn create(
+    target: &str,
+    relation: &Relation,
+    spec: &Spec,
+    scope: Option<String>,
+    source_info: Option<Jsonb>,
+) -> Result<Uuid> {
     let id = Uuid::from_bytes(uuid::Uuid::now_v7().into_bytes());
-    let spec = serde_json::to_string(&target.spec).map_err(|e| OnceError::Internal(e.to_string()))?;
-    let has_scope = target.spec.scope.is_some();
     spi::write(
         &format!(
             "INSERT INTO {} (id, target, scope, relation_schema, relation_name, spec, source_info, created_by_id) \
@@ -139,11 +159,11 @@ pub fn create(target: &Target, scope: &Scope, source_info: Option<Jsonb>) -> Res
         ),
         &[
             id.into(),
-            target.name.as_str().into(),
-            has_scope.then(|| scope.text.clone()).into(),
-            target.bulk.relation.schema.as_str().into(),
-            target.bulk.relation.name.as_str().into(),
-            spec.as_str().into(),
+            target.into(),
+            scope.into(),
+            relation.schema.as_str().into(),
+            relation.name.as_str().into(),
+            spec.to_json().into(),
             source_info.into(),
             callers_id()?.into(),
         ],
@@ -184,6 +204,11 @@ pub fn processing(id: Uuid, expected: i64) -> Result<()> {
 /// Ends a job well.
 pub fn completed(id: Uuid, written: i64) -> Result<()> {
     update("status = 'completed', rows_written = $2, completed_at = clock_timestamp()", &[id.into(), written.into()])
+}
+
+/// Keeps with a job of rows what it did, as JSON.
+pub fn summarized(id: Uuid, summary: &Value) -> Result<()> {
+    update("summary = $2::jsonb", &[id.into(), summary.to_string().into()])
 }
 
 /// Ends a job badly. `expected` is `None` when it did not come as far as a verdict.
@@ -291,7 +316,7 @@ pub fn load(id: Option<Uuid>, for_update: bool) -> Result<Job> {
     }
     let lock = if for_update { " FOR UPDATE" } else { "" };
     let sql = format!(
-        "SELECT target, scope, status, relation_schema, relation_name, spec::text, rows_written, rolled_back_at::text \
+        "SELECT target, scope, status, relation_schema, relation_name, spec::text, rows_written, rolled_back_at::text, summary::text \
          FROM {jobs} WHERE id = $1{lock}"
     );
     let args = [id.into()];
@@ -305,6 +330,7 @@ pub fn load(id: Option<Uuid>, for_update: bool) -> Result<Job> {
             spec: row.need(6)?,
             rows_written: row.get(7)?,
             rolled_back_at: row.get(8)?,
+            summary: row.get(9)?,
         })
     };
     let found = if for_update { spi::fresh(&sql, &args, map)? } else { spi::read(&sql, &args, map)? };

@@ -13,17 +13,24 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
 
-/// A kit: its tables and views in the order of their creation, and the target on one of the tables.
+/// A kit: its tables and views in the order of their creation, and the targets on its tables.
 struct Kit {
     name: &'static str,
     tables: &'static [(&'static str, &'static str)],
-    /// The table that is the target, and the name of the target, both after the prefix.
-    target: &'static str,
-    spec: &'static str,
+    /// Each the name of a table and of the target on it, both after the prefix, with its spec. The kit is known by
+    /// the first; those that others refer to stand before these.
+    targets: &'static [(&'static str, &'static str)],
     views: &'static [(&'static str, &'static str)],
     /// Columns that a table which was there may get although they are NOT NULL in the kit: they are filled later.
     filled_later: &'static [&'static str],
-    bulk: Option<BulkKit>,
+    path: Path,
+}
+
+/// Which way what a kit holds comes in.
+enum Path {
+    Bulk(BulkKit),
+    Documents,
+    Rows,
 }
 
 /// What a kit of the bulk path has besides: its staging table and what shows the jobs.
@@ -35,7 +42,7 @@ struct BulkKit {
     job_policies: &'static str,
 }
 
-const KITS: [Kit; 2] = [
+const KITS: [Kit; 3] = [
     Kit {
         name: "promo_codes",
         tables: &[
@@ -43,11 +50,10 @@ const KITS: [Kit; 2] = [
             ("codes", include_str!("../sql/kits/promo_codes/codes.sql")),
             ("codes_check_temp", include_str!("../sql/kits/promo_codes/codes_check_temp.sql")),
         ],
-        target: "codes",
-        spec: include_str!("../sql/kits/promo_codes/target.json"),
+        targets: &[("codes", include_str!("../sql/kits/promo_codes/target.json"))],
         views: &[],
         filled_later: &[],
-        bulk: Some(BulkKit {
+        path: Path::Bulk(BulkKit {
             staging: "codes_check_temp",
             jobs_view: ("codes_import_jobs", include_str!("../sql/kits/promo_codes/codes_import_jobs.sql")),
             adopt_jobs: include_str!("../sql/kits/promo_codes/adopt_jobs.sql"),
@@ -61,8 +67,7 @@ const KITS: [Kit; 2] = [
             ("workout_drafts", include_str!("../sql/kits/workouts/workout_drafts.sql")),
             ("workouts", include_str!("../sql/kits/workouts/workouts.sql")),
         ],
-        target: "imports",
-        spec: include_str!("../sql/kits/workouts/target.json"),
+        targets: &[("imports", include_str!("../sql/kits/workouts/target.json"))],
         views: &[
             ("workout_sessions", include_str!("../sql/kits/workouts/views/workout_sessions.sql")),
             ("workout_blocks", include_str!("../sql/kits/workouts/views/workout_blocks.sql")),
@@ -76,9 +81,54 @@ const KITS: [Kit; 2] = [
             ),
         ],
         filled_later: &["checksum_sha256", "source"],
-        bulk: None,
+        path: Path::Documents,
+    },
+    Kit {
+        name: "clinic",
+        tables: &[
+            ("patients", include_str!("../sql/kits/clinic/patients.sql")),
+            ("doctors", include_str!("../sql/kits/clinic/doctors.sql")),
+            ("consultations", include_str!("../sql/kits/clinic/consultations.sql")),
+            ("procedure_prescriptions", include_str!("../sql/kits/clinic/procedure_prescriptions.sql")),
+            ("medicine_prescriptions", include_str!("../sql/kits/clinic/medicine_prescriptions.sql")),
+            ("invoices", include_str!("../sql/kits/clinic/invoices.sql")),
+            ("itemized_sales", include_str!("../sql/kits/clinic/itemized_sales.sql")),
+            ("daily_doctor_sales", include_str!("../sql/kits/clinic/daily_doctor_sales.sql")),
+        ],
+        targets: &[
+            ("patients", include_str!("../sql/kits/clinic/targets/patients.json")),
+            ("doctors", include_str!("../sql/kits/clinic/targets/doctors.json")),
+            ("consultations", include_str!("../sql/kits/clinic/targets/consultations.json")),
+            ("procedure_prescriptions", include_str!("../sql/kits/clinic/targets/procedure_prescriptions.json")),
+            ("medicine_prescriptions", include_str!("../sql/kits/clinic/targets/medicine_prescriptions.json")),
+            ("invoices", include_str!("../sql/kits/clinic/targets/invoices.json")),
+            ("itemized_sales", include_str!("../sql/kits/clinic/targets/itemized_sales.json")),
+            ("daily_doctor_sales", include_str!("../sql/kits/clinic/targets/daily_doctor_sales.json")),
+        ],
+        views: &[],
+        filled_later: &[],
+        path: Path::Rows,
     },
 ];
+
+impl Kit {
+    /// The table, and the name of the target after the prefix, that the kit is known by.
+    fn main(&self) -> &'static str {
+        self.targets.first().map_or(self.name, |(table, _)| table)
+    }
+
+    fn bulk(&self) -> Option<&BulkKit> {
+        match &self.path {
+            Path::Bulk(bulk) => Some(bulk),
+            Path::Documents | Path::Rows => None,
+        }
+    }
+
+    /// Whether what comes in is recorded in jobs.
+    fn has_jobs(&self) -> bool {
+        !matches!(self.path, Path::Documents)
+    }
+}
 
 /// The spec that the workouts kit would register in a schema without a prefix.
 pub fn workouts_spec() -> String {
@@ -98,6 +148,11 @@ impl Install {
         self.relation_as(name, &self.prefix)
     }
 
+    /// What the target on this table is called.
+    fn name(&self, table: &str) -> String {
+        format!("{}{table}", self.prefix)
+    }
+
     fn relation_as(&self, name: &str, prefix: &str) -> Relation {
         Relation { schema: self.schema.clone(), name: format!("{prefix}{name}") }
     }
@@ -115,14 +170,15 @@ impl Install {
 }
 
 /// Creates a kit's tables in a schema, or adopts those that are there, creates its views where nothing has their name,
-/// and registers its target. Installing it again changes nothing.
+/// and registers its targets. Installing it again changes nothing.
 ///
-/// `kit`: `promo_codes` or `workouts`. `schema`: an existing schema. `prefix`: begins the names of the tables and of
-/// the target, for a second installation. Gives `{kit, schema, target, created: […], adopted: […]}`.
+/// `kit`: `promo_codes`, `workouts` or `clinic`. `schema`: an existing schema. `prefix`: begins the names of the tables
+/// and of the targets, for a second installation. Gives `{kit, schema, target, created: […], adopted: […]}`, and
+/// `targets: […]` of a kit that has more than the one.
 ///
 /// # Errors
 /// `22004` for a NULL, `42704` for an unknown kit, `3F000` for an unknown schema, `22023` for a prefix
-/// that is no plain word, `42710` where the target's name is taken, `42501` without the right to create or
+/// that is no plain word, `42710` where a target's name is taken, `42501` without the right to create or
 /// to alter, `42703`, `42P10`, `42804` where a table lacks a primary key or a scope, and what `create_target` raises of
 /// tables that do not fit.
 #[pg_extern]
@@ -149,15 +205,14 @@ fn install_kit(
 fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_json::Value> {
     require_schema(&schema)?;
     let install = Install { kit, schema, prefix, jobs: spi::own("import_jobs")? };
-    let name = format!("{}{}", install.prefix, kit.target);
-    refuse_taken(&install, &name)?;
+    kit.targets.iter().try_for_each(|(table, _)| refuse_taken(&install, table))?;
     jobs::lock_setup()?;
-    if kit.bulk.is_some() {
+    if kit.has_jobs() {
         jobs::install()?;
-        // The kit adds policies to import_jobs, which only its owner can.
-        if let Some(oid) = backend::relation_oid(&install.jobs) {
-            rights::require_owner(&install.jobs, oid)?;
-        }
+    }
+    // A kit of the bulk path adds policies to import_jobs, which only its owner can.
+    if let (Some(_), Some(oid)) = (kit.bulk(), backend::relation_oid(&install.jobs)) {
+        rights::require_owner(&install.jobs, oid)?;
     }
 
     let (mut there, mut absent) = (Vec::new(), Vec::new());
@@ -169,21 +224,30 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
     }
     let adopted = adopt::tables(&install, &there)?;
     let created = create_absent(&install, &absent)?;
-    if let Some(bulk) = &kit.bulk {
+    if let Some(bulk) = kit.bulk() {
         adopt::fit_staging(&install, bulk, &there)?;
     }
-    let new = register(&install, &name)?;
-    create_absent(&install, kit.views)?;
-    if let Some(bulk) = &kit.bulk {
-        show_jobs(&install, bulk, &Target::named(Some(name.clone()))?, new)?;
+    let mut new = false;
+    for (table, spec) in kit.targets {
+        new |= register(&install, table, spec)?;
     }
-    Ok(json!({
+    create_absent(&install, kit.views)?;
+    let target = install.name(kit.main());
+    if let Some(bulk) = kit.bulk() {
+        show_jobs(&install, bulk, &Target::named(Some(target.clone()))?, new)?;
+    }
+    let mut answer = json!({
         "kit": kit.name,
         "schema": install.schema,
-        "target": name,
+        "target": target,
         "created": created,
         "adopted": adopted,
-    }))
+    });
+    if kit.targets.len() > 1 {
+        let names: Vec<String> = kit.targets.iter().map(|(table, _)| install.name(table)).collect();
+        answer["targets"] = names.into();
+    }
+    Ok(answer)
 }
 
 /// That the schema is there, and the caller may create in it.
@@ -218,11 +282,11 @@ fn create_absent(install: &Install, relations: &[(&str, &str)]) -> Result<Vec<St
 }
 
 /// Before anything is created: the name may be another table's.
-fn refuse_taken(install: &Install, name: &str) -> Result<()> {
-    let relation = install.relation(install.kit.target);
-    match targets::registered_relation(name)? {
+fn refuse_taken(install: &Install, table: &str) -> Result<()> {
+    let (name, relation) = (install.name(table), install.relation(table));
+    match targets::registered_relation(&name)? {
         Some(there) if there != relation => Err(OnceError::TargetExists {
-            name: name.into(),
+            name,
             relation: there.to_string(),
             registered: "a spec of its own".into(),
             given: format!("{relation}, of kit {}", install.kit.name),
@@ -231,14 +295,14 @@ fn refuse_taken(install: &Install, name: &str) -> Result<()> {
     }
 }
 
-/// Registers the target; whether it is new.
-fn register(install: &Install, name: &str) -> Result<bool> {
-    if targets::registered_relation(name)?.is_some() {
+/// Registers the target on one of the tables; whether it is new.
+fn register(install: &Install, table: &str, spec: &str) -> Result<bool> {
+    let (name, relation) = (install.name(table), install.relation(table));
+    if targets::registered_relation(&name)?.is_some() {
         return Ok(false);
     }
-    let relation = install.relation(install.kit.target);
-    let table = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
-    Ok(targets::create(name, table, &install.render(install.kit.spec))?.created)
+    let found = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
+    Ok(targets::create(&name, found, &install.render(spec))?.created)
 }
 
 /// The view over the jobs, and who may see them. A table of that name is from before pg_once: its jobs

@@ -8,8 +8,10 @@ mod documents;
 mod error;
 mod jobs;
 mod kits;
+mod normalizers;
 mod progress;
 mod rights;
+mod rows;
 mod spi;
 mod targets;
 

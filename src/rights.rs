@@ -2,10 +2,9 @@
 //! the grants that an importer needs.
 
 use crate::backend;
-use crate::documents;
 use crate::error::{OnceError, Result};
-use crate::spi;
 use crate::targets::{self, Target};
+use crate::{documents, rows, spi};
 use once_core::ident::{Relation, quote};
 use once_core::spec::Spec;
 use pgrx::pg_sys::Oid;
@@ -101,6 +100,12 @@ fn grant(target: String, role: String) -> Result<()> {
             targets::require_vouched(&target, &tables.iter().map(|(_, oid)| *oid).collect::<Vec<_>>())?;
             let privileges = ["SELECT, INSERT", "SELECT, INSERT, UPDATE, DELETE", "SELECT, INSERT"];
             tables.into_iter().zip(privileges).map(|((relation, oid), granted)| (relation, oid, granted)).collect()
+        }
+        Spec::Rows(_) => {
+            let target = rows::Target::open(Some(target))?;
+            let own =
+                [("SELECT, INSERT, UPDATE, DELETE")].into_iter().chain(std::iter::repeat("SELECT, INSERT, DELETE"));
+            target.tables().into_iter().zip(own).map(|((relation, oid), granted)| (relation, oid, granted)).collect()
         }
     };
     let known: bool = spi::known_one(

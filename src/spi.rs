@@ -1,6 +1,7 @@
 //! The one door to the database: statements with bound values, results as plain Rust.
 
 use crate::backend;
+use crate::backend::store::Store;
 use crate::error::{OnceError, Result};
 use once_core::ident::Relation;
 use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
@@ -80,6 +81,25 @@ pub fn known_one<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result
     only(known(sql, args, map)?)
 }
 
+/// As `fresh`, of a statement that reads these stores by their names, and may write too; one that writes nothing takes no
+/// transaction id.
+pub fn over<T>(stores: &[&Store], sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+    Spi::connect(|client| {
+        stores.iter().for_each(|store| store.register());
+        let types: Vec<PgOid> = args.iter().map(|arg| PgOid::from(arg.oid())).collect();
+        let statement = client.prepare_mut(sql, &types)?;
+        collect(client.select(&statement, None, args)?, map)
+    })
+}
+
+/// Runs `work` on the one row of a statement, on a fresh snapshot, while the row is in memory.
+pub fn with_row<T>(sql: &str, args: &[Arg], work: impl FnOnce(&Row<'_>) -> Result<T>) -> Result<T> {
+    Spi::connect_mut(|client| match client.update(sql, None, args)?.next() {
+        Some(tuple) => work(&Row(tuple)),
+        None => Err(OnceError::Internal("a statement did not give exactly one row".into())),
+    })
+}
+
 /// Runs a statement on a fresh snapshot: it sees what has committed during a wait, and what we wrote.
 pub fn fresh<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
     Spi::connect_mut(|client| collect(client.update(sql, None, args)?, map))
@@ -115,6 +135,20 @@ pub fn by_index<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let off = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
     let on = [("enable_nestloop", "on"), ("enable_indexscan", "on"), ("enable_bitmapscan", "on")];
     with_settings(&[off, on].concat(), work)
+}
+
+/// Runs `work` with all on which the text of a value depends set to what it is everywhere, and times without a zone in
+/// this one.
+pub fn exact<T>(timezone: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let fixed = [
+        ("TimeZone", timezone),
+        ("DateStyle", "ISO, YMD"),
+        ("IntervalStyle", "postgres"),
+        ("extra_float_digits", "1"),
+        ("bytea_output", "hex"),
+        ("xmloption", "content"),
+    ];
+    with_settings(&fixed, work)
 }
 
 fn with_settings<T>(settings: &[(&str, &str)], work: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -4,17 +4,22 @@
 mod catalog;
 mod registry;
 
+use crate::backend::Jsonb;
 use crate::error::{OnceError, Result};
-use crate::rights;
 use crate::spi::{self, Arg};
+use crate::{jobs, rights};
 
 use once_core::bulk::{Bulk, Lookup, Rule};
 use once_core::ident::{Relation, quote, quote_list};
 use once_core::key::KeyColumn;
 use once_core::spec::{BulkSpec, STAGING_COLUMNS, Spec, wrong};
+use pgrx::Uuid;
 use pgrx::pg_sys::{self, Oid};
 
-pub use catalog::{Column, Table, describe, equality, find, is_partial, key_index, leaves_archived_out, unique_index};
+pub use catalog::{
+    Column, Table, describe, equality, estimated_rows, find, has_before_insert_trigger, is_partial, key_index,
+    leaves_archived_out, nulls_are_equal, primary_key, unique_index,
+};
 pub use registry::{create, lookup, registered_relation, require_vouched};
 
 /// A target that takes rows in bulk, whose tables are there and fit its spec.
@@ -66,17 +71,8 @@ impl Target {
         Self::fit(name, production, Some(staging), spec)
     }
 
-    /// The target as job `job` recorded it; its staging table may be gone.
-    pub fn of_job(job: &str, name: String, relation: Relation, spec: &str) -> Result<Self> {
-        let spec = match Spec::parse(spec) {
-            Ok(Spec::Bulk(spec)) => spec,
-            Ok(other) => {
-                let error =
-                    wrong("kind", format!("a {} target has no jobs", other.kind()), "Restore what was recorded.");
-                return Err(OnceError::BadJobSpec { job: job.into(), error });
-            }
-            Err(error) => return Err(OnceError::BadJobSpec { job: job.into(), error }),
-        };
+    /// The target as a job recorded it, whatever the registry says now; its staging table may be gone.
+    pub fn of_job(name: String, relation: Relation, spec: BulkSpec) -> Result<Self> {
         let production = catalog::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
         let needed: Vec<(&str, String)> = [Some(&spec.job_column), spec.scope.as_ref(), spec.protect.as_ref()]
             .into_iter()
@@ -167,6 +163,12 @@ impl Target {
                 Ok(Scope { is_whole: false, text: spi::known_one(&sql, &[given.into()], |row| row.need(1))? })
             }
         }
+    }
+
+    /// Records a new job in the scope, `pending`.
+    pub fn begin_job(&self, scope: &Scope, source_info: Option<Jsonb>) -> Result<Uuid> {
+        let recorded = (!scope.is_whole).then(|| scope.text.clone());
+        jobs::create(&self.name, &self.bulk.relation, &Spec::Bulk(self.spec.clone()), recorded, source_info)
     }
 
     /// A scope as it was recorded before: its text is that of the type already.

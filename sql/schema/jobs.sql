@@ -23,7 +23,8 @@ CREATE TABLE "@schema@"."import_jobs" (
   error_message     text,
   relation_schema   text NOT NULL,
   relation_name     text NOT NULL,
-  spec              jsonb NOT NULL
+  spec              jsonb NOT NULL,
+  summary           jsonb
 );
 CREATE INDEX "import_jobs_by_scope" ON "@schema@"."import_jobs" (target, scope, created_at);
 CREATE INDEX "import_jobs_by_status" ON "@schema@"."import_jobs" (status);
@@ -60,11 +61,11 @@ BEGIN
               - extract(epoch FROM clock_timestamp())) > 86400
        OR NEW.status <> 'pending'
        OR num_nonnulls(NEW.rows_expected, NEW.rows_written, NEW.rows_kept, NEW.completed_at, NEW.rolled_back_at,
-                       NEW.validation_passed, NEW.validation_errors, NEW.error_code, NEW.error_message) > 0 THEN
+                       NEW.validation_passed, NEW.validation_errors, NEW.error_code, NEW.error_message, NEW.summary) > 0 THEN
       RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
         MESSAGE = format('job %s is none that pg_once began', NEW.id),
         DETAIL = 'A job of another''s table has the registered table and spec, a new UUIDv7, and nothing done yet.',
-        HINT = 'Let insert_clean begin it.';
+        HINT = 'Let insert_clean or ingest begin it.';
     END IF;
     NEW.created_at := clock_timestamp();
     RETURN NEW;
@@ -75,9 +76,9 @@ BEGIN
      (OLD.id, OLD.target, OLD.scope, OLD.relation_schema, OLD.relation_name, OLD.spec, OLD.source_info,
       OLD.created_by, OLD.created_by_id, OLD.created_at)
      OR (OLD.status IN ('completed', 'failed', 'rolled_back')
-         AND (NEW.rows_expected, NEW.rows_written, NEW.completed_at, NEW.validation_passed, NEW.validation_errors, NEW.error_code, NEW.error_message)
+         AND (NEW.rows_expected, NEW.rows_written, NEW.completed_at, NEW.validation_passed, NEW.validation_errors, NEW.error_code, NEW.error_message, NEW.summary)
              IS DISTINCT FROM
-             (OLD.rows_expected, OLD.rows_written, OLD.completed_at, OLD.validation_passed, OLD.validation_errors, OLD.error_code, OLD.error_message))
+             (OLD.rows_expected, OLD.rows_written, OLD.completed_at, OLD.validation_passed, OLD.validation_errors, OLD.error_code, OLD.error_message, OLD.summary))
      OR ((NEW.status <> 'rolled_back' OR OLD.status = 'rolled_back')
          AND (NEW.rows_kept, NEW.rolled_back_at) IS DISTINCT FROM (OLD.rows_kept, OLD.rolled_back_at)) THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -183,24 +184,29 @@ CREATE POLICY "who_reads" ON "@schema@"."staged_files" FOR SELECT USING (
   EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = staging_schema AND c.relname = staging_name AND pg_catalog.has_table_privilege(c.oid, 'SELECT')));
 
--- Rows of files that could not be staged, with the reason. Staging a file again resolves those that it has no more.
+-- Rows that were not taken, with the reason: of files that could not be staged, and of arrays that were ingested. Staging a
+-- file again resolves those that it has no more; replaying a job's resolves those that are taken then.
 CREATE TABLE "@schema@"."import_rejects" (
   id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   target          text NOT NULL,
-  file            text NOT NULL,
+  file            text,
   line            bigint NOT NULL,
   column_name     text,
   value           text,
   reason          text NOT NULL,
   sqlstate        text,
-  sha256          text NOT NULL,
+  sha256          text,
+  job_id          uuid,
+  original        jsonb,
   rejected_by     text NOT NULL DEFAULT current_user,
   rejected_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   resolved_at     timestamptz,
   relation_schema text NOT NULL,
-  relation_name   text NOT NULL
+  relation_name   text NOT NULL,
+  CHECK ((file IS NOT NULL AND sha256 IS NOT NULL) <> (job_id IS NOT NULL))
 );
-CREATE INDEX "import_rejects_by_file" ON "@schema@"."import_rejects" (target, sha256);
+CREATE INDEX "import_rejects_by_file" ON "@schema@"."import_rejects" (target, sha256) WHERE sha256 IS NOT NULL;
+CREATE INDEX "import_rejects_by_job" ON "@schema@"."import_rejects" (job_id) WHERE job_id IS NOT NULL;
 -- A rejected row may be anybody's, so it is shown to whoever brought it and to the owner of the target only.
 ALTER TABLE "@schema@"."import_rejects" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY "see_own" ON "@schema@"."import_rejects" FOR SELECT USING (
@@ -215,16 +221,39 @@ CREATE POLICY "see_as_owner" ON "@schema@"."import_rejects" FOR SELECT USING (
   EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
 
+-- What jobs of rows wrote, so that it can be taken back: of a record that was made a number that tells it from every other
+-- state of it, of one that was changed the values before and after, as texts. part: which table, as the job's summary says.
+CREATE TABLE "@schema@"."import_images" (
+  job_id   uuid NOT NULL,
+  part     smallint NOT NULL,
+  number   bigint NOT NULL,
+  identity text[] NOT NULL,
+  action   text NOT NULL CHECK (action IN ('inserted', 'updated')),
+  before   jsonb,
+  after    jsonb,
+  digest   bigint,
+  PRIMARY KEY (job_id, part, number)
+);
+-- Images hold values of users' tables: they are shown with their job, and written while it runs by who began it.
+ALTER TABLE "@schema@"."import_images" ENABLE ROW LEVEL SECURITY;
+CREATE POLICY "see_with_job" ON "@schema@"."import_images" FOR SELECT USING (
+  job_id IN (SELECT j.id FROM "@schema@"."import_jobs" j));
+CREATE POLICY "write_own" ON "@schema@"."import_images" FOR INSERT WITH CHECK (
+  job_id IN (SELECT j.id FROM "@schema@"."import_jobs" j WHERE j.status = 'processing' AND j.created_by = current_user));
+CREATE POLICY "change_own" ON "@schema@"."import_images" FOR UPDATE USING (
+  job_id IN (SELECT j.id FROM "@schema@"."import_jobs" j WHERE j.status = 'processing' AND j.created_by = current_user));
+
 -- Any owner of a table may register it and import into it, so these are open to all who may use the schema; which
 -- rows they see and write is decided by the policies and the guard above. UPDATE is by column, since UPDATE of a whole
 -- table is the right to lock it. Nobody gets DELETE or TRUNCATE.
 GRANT SELECT, INSERT ON "@schema@"."import_jobs", "@schema@"."staging_checks", "@schema@"."stagings" TO PUBLIC;
 GRANT UPDATE (status, rows_expected, rows_written, rows_kept, validation_passed, validation_errors, completed_at,
-              rolled_back_at, error_code, error_message) ON "@schema@"."import_jobs" TO PUBLIC;
+              rolled_back_at, error_code, error_message, summary) ON "@schema@"."import_jobs" TO PUBLIC;
 GRANT UPDATE (rows, highest, fingerprint, internal_dups, existing_dups, checked_at) ON "@schema@"."staging_checks" TO PUBLIC;
 GRANT UPDATE (lost_at) ON "@schema@"."stagings" TO PUBLIC;
-GRANT SELECT, INSERT ON "@schema@"."staged_files", "@schema@"."import_rejects" TO PUBLIC;
+GRANT SELECT, INSERT ON "@schema@"."staged_files", "@schema@"."import_rejects", "@schema@"."import_images" TO PUBLIC;
 GRANT UPDATE (name, rows, staged_by, staged_at) ON "@schema@"."staged_files" TO PUBLIC;
+GRANT UPDATE (before, after, digest) ON "@schema@"."import_images" TO PUBLIC;
 GRANT UPDATE (resolved_at) ON "@schema@"."import_rejects" TO PUBLIC;
 
 COMMENT ON TABLE "@schema@"."import_jobs" IS
@@ -242,4 +271,7 @@ COMMENT ON TABLE "@schema@"."stagings" IS
 COMMENT ON TABLE "@schema@"."staged_files" IS
   'The files whose rows are staged, per staging table and scope: SHA-256 of the content, name, rows; 0 rows where it is staged no more. Written by end_file, emptied by clear_staging.';
 COMMENT ON TABLE "@schema@"."import_rejects" IS
-  'Rows of files that could not be staged: file, line (of the file, from 1), column, value and reason; resolved_at where the file was staged again without it. Written by end_file.';
+  'Rows that were not taken, with column, value and reason. Of files: file and line (from 1), written by end_file; resolved_at where the file was staged again without it. Of ingest: job_id, line (the row''s number) and the row itself (original); resolved_at where replay_rejects took it.';
+COMMENT ON TABLE "@schema@"."import_images" IS
+  'What jobs of ingest wrote, for rollback_import_job: the records made, each with a digest, and the values changed, before and after. Deleted by prune_import_images; written by ingest.';
+COMMENT ON COLUMN "@schema@"."import_jobs".summary IS 'Of a job of ingest: the number of rows by outcome, and the tables that import_images.part speaks of.';

@@ -24,6 +24,7 @@ CREATE TABLE @extschema@.targets (
       staging_name IS NOT NULL
       AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'key') OPERATOR(pg_catalog.=) 'array', false)
     ELSE staging_name IS NULL END
+    AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.#>) '{match,0}'), 'array') OPERATOR(pg_catalog.=) 'array'
     AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'columns'), 'array') OPERATOR(pg_catalog.=) 'array'
     AND coalesce(pg_catalog.jsonb_typeof(spec OPERATOR(pg_catalog.->) 'required'), 'array') OPERATOR(pg_catalog.=) 'array'),
   registered_by text NOT NULL DEFAULT current_user,
@@ -51,7 +52,8 @@ BEGIN
   END IF;
   -- The table and all that the spec names beside it.
   SELECT array_agg(DISTINCT u.name) INTO names
-  FROM unnest(ARRAY[entry.table_name, entry.staging_name, entry.spec #>> '{drafts,table}', entry.spec #>> '{records,table}']) AS u(name)
+  FROM (SELECT unnest(ARRAY[entry.table_name, entry.staging_name, entry.spec #>> '{drafts,table}', entry.spec #>> '{records,table}'])
+        UNION ALL SELECT l ->> 'table' FROM jsonb_path_query(entry.spec, '$.links[*]') l) AS u(name)
   WHERE u.name IS NOT NULL;
   SELECT count(*) = cardinality(names) AND bool_and(pg_has_role(c.relowner, 'USAGE')) INTO owned
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -82,7 +84,9 @@ SELECT t.name,
        pg_catalog.format('%I.%I', t.schema_name, t.table_name) AS relation,
        CASE WHEN t.staging_name IS NOT NULL THEN pg_catalog.format('%I.%I', t.schema_name, t.staging_name) END AS staging,
        ARRAY(SELECT pg_catalog.jsonb_array_elements_text(t.spec OPERATOR(pg_catalog.->) 'key')
-             UNION ALL SELECT t.spec OPERATOR(pg_catalog.->>) 'checksum' WHERE t.spec OPERATOR(pg_catalog.->) 'checksum' IS NOT NULL) AS key,
+             UNION ALL SELECT t.spec OPERATOR(pg_catalog.->>) 'checksum' WHERE t.spec OPERATOR(pg_catalog.->) 'checksum' IS NOT NULL
+             UNION ALL SELECT pg_catalog.jsonb_array_elements_text(t.spec OPERATOR(pg_catalog.#>) '{match,0}')) AS key,
+       t.spec OPERATOR(pg_catalog.->) 'match' AS match,
        t.spec OPERATOR(pg_catalog.->>) 'scope' AS scope,
        t.spec OPERATOR(pg_catalog.->>) 'job_column' AS job_column,
        t.spec OPERATOR(pg_catalog.->>) 'protect' AS protect,
@@ -99,4 +103,4 @@ COMMENT ON TABLE @extschema@.targets IS
 COMMENT ON FUNCTION @extschema@.targets_guard() IS
   'Trigger of targets: only the owner of the target and staging tables may register or drop a target. Raises 42501.';
 COMMENT ON VIEW @extschema@.target_list IS
-  'The registered targets: kind (bulk, document), table, staging table (NULL where rows are not staged), key, scope, job column, protect column, copied and required columns, other names of columns in files, and who registered them.';
+  'The registered targets: kind (bulk, document, rows), table, staging table (NULL where rows are not staged), key (of rows the first one; match has all of them, NULL of other kinds), scope, job column, protect column, copied and required columns, other names of columns in files, and who registered them.';

@@ -21,7 +21,7 @@ fn clear_staging(target: Option<String>, scope: Option<String>) -> Result<JsonB,
     let (target, scope) = open_to_read(target, scope, &["SELECT", "DELETE"], &[])?;
     // In this order: who stages a file and marks it in one transaction has the list first, too.
     staging::lock_files(&target, &[&scope], true)?;
-    jobs::lock(&target, &scope)?;
+    jobs::lock(&target.bulk.relation, target.relation_oid, &scope.text)?;
     let deleted = spi::write(&target.bulk.clear(), &[scope.arg()])?;
     staging::cleared(&target, &scope)?;
     let remaining = staging::now(&target, &scope)?.0.rows;

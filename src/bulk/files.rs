@@ -162,7 +162,7 @@ fn recover_staging(
 
 fn recover(target: &Target, scope: &Scope) -> Result<bool> {
     staging::lock_files(target, &[scope], true)?;
-    jobs::lock(target, scope)?;
+    jobs::lock(&target.bulk.relation, target.relation_oid, &scope.text)?;
     let any = format!("SELECT EXISTS ({})", target.bulk.any_staged());
     if spi::fresh_one(&any, &[scope.arg()], |row| row.need::<bool>(1))? {
         return Ok(false);

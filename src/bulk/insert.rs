@@ -31,7 +31,7 @@ fn insert_clean(
 ) -> std::result::Result<JsonB, ErrorReport> {
     let (target, scope) = open(target, scope, &["SELECT", "UPDATE"], &["SELECT", "INSERT"])?;
     let staged = require_ready(&target, &scope)?;
-    let job = jobs::create(&target, &scope, source_info)?;
+    let job = target.begin_job(&scope, source_info)?;
 
     let expected = Cell::new(None);
     let mut answer = json!({"success": true, "job_id": job.to_string(), "codes_inserted": 0});

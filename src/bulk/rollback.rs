@@ -6,35 +6,17 @@ use crate::jobs::{self, Failure, Job, Stop};
 use crate::progress::{Phase, Progress};
 use crate::targets::{self, Scope, Target};
 use crate::{rights, spi};
-use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid};
-use serde_json::json;
+use once_core::spec::BulkSpec;
+use serde_json::{Value, json};
 
-/// Deletes the rows of a completed job from its target and marks the job `rolled_back`.
-///
-/// `p_keep_protected`: false refuses the rollback when a row is protected (claimed, say) and changes
-/// nothing; true deletes the others and keeps those. Gives `{success, job_id, codes_deleted, codes_kept,
-/// original_insert_count, message}`, and `sqlstate` where it was refused.
-///
-/// # Errors
-/// `22004` for a NULL, `P0002` for an unknown job, `55000` where the job is not `completed` or more rows
-/// carry its id than it wrote, `42501` without DELETE on the target or where row-level security hides rows.
-#[pg_extern]
-#[search_path(pg_catalog, pg_temp)]
-fn rollback_import_job(
-    p_job_id: Option<Uuid>,
-    p_keep_protected: default!(Option<bool>, false),
-) -> std::result::Result<JsonB, ErrorReport> {
-    let keep = p_keep_protected.ok_or(OnceError::NullArgument { name: "p_keep_protected".into() })?;
-    let (target, scope) = jobs::load(p_job_id, false)?.open()?;
+/// Deletes the rows of a completed job from its target. See `rollback_import_job`.
+pub fn run(job: Job, spec: BulkSpec, keep: bool) -> Result<Value> {
+    let (target, scope) = open(&job, spec)?;
     let hint = rights::ask_for_access(&target.name)?;
     rights::require(&target.bulk.relation, target.relation_oid, &["SELECT", "DELETE"], &hint)?;
-    jobs::lock(&target, &scope)?;
-    let job = jobs::load(p_job_id, true)?;
-    if job.status != "completed" {
-        return Err(OnceError::JobState { id: job.id.to_string(), status: job.status }.into());
-    }
+    jobs::lock(&target.bulk.relation, target.relation_oid, &scope.text)?;
+    let job = jobs::load(Some(job.id), true)?;
+    job.require_completed()?;
     let mut answer = json!({
         "success": true,
         "job_id": job.id.to_string(),
@@ -51,7 +33,14 @@ fn rollback_import_job(
         }
         Err(failure) => failure.tell(&mut answer),
     }
-    Ok(JsonB(answer))
+    Ok(answer)
+}
+
+/// The target and the scope as the job recorded them.
+pub fn open(job: &Job, spec: BulkSpec) -> Result<(Target, Scope)> {
+    let target = Target::of_job(job.target.clone(), job.relation.clone(), spec)?;
+    let scope = target.scope(job.scope.clone())?;
+    Ok((target, scope))
 }
 
 /// The rollback is refused for rows that it may not delete.

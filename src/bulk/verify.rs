@@ -1,25 +1,15 @@
 //! Verifying a job: does production hold what the job recorded?
 
-use super::codes;
-use crate::jobs;
+use super::{codes, rollback};
+use crate::error::Result;
+use crate::jobs::Job;
 use crate::spi;
-use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid};
-use serde_json::json;
+use once_core::spec::BulkSpec;
+use serde_json::{Value, json};
 
-/// Compares the rows that a job recorded with those that carry its id now. Reads only.
-///
-/// Gives `{success, job_id, status, expected_count, actual_count, verified, message}`; `verified` means
-/// that the job is completed and all its rows are there. The message says what differs.
-///
-/// # Errors
-/// `22004` for NULL, `P0002` for an unknown job, `42P01` where its table is gone.
-#[pg_extern]
-#[search_path(pg_catalog, pg_temp)]
-fn verify_import_job(p_job_id: Option<Uuid>) -> Result<JsonB, ErrorReport> {
-    let job = jobs::load(p_job_id, false)?;
-    let (target, scope) = job.open()?;
+/// Compares the rows that a job recorded with those that carry its id now. See `verify_import_job`.
+pub fn run(job: Job, spec: BulkSpec) -> Result<Value> {
+    let (target, scope) = rollback::open(&job, spec)?;
     let (actual, protected) = spi::read_one(&target.bulk.job_rows(), &[scope.arg(), job.id.into()], |row| {
         Ok((row.need::<i64>(1)?, row.need::<i64>(2)?))
     })?;
@@ -42,7 +32,7 @@ fn verify_import_job(p_job_id: Option<Uuid>) -> Result<JsonB, ErrorReport> {
         ("failed", _) if actual == 0 => "The job failed and wrote nothing".into(),
         (status, _) => format!("The job is {status}; {} with its id", codes(actual)),
     };
-    Ok(JsonB(json!({
+    Ok(json!({
         "success": true,
         "job_id": job.id.to_string(),
         "status": job.status,
@@ -50,5 +40,5 @@ fn verify_import_job(p_job_id: Option<Uuid>) -> Result<JsonB, ErrorReport> {
         "actual_count": actual,
         "verified": job.status == "completed" && actual == expected,
         "message": message,
-    })))
+    }))
 }

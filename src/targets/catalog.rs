@@ -22,6 +22,9 @@ pub struct Table {
 #[derive(Clone)]
 pub struct Column {
     pub name: String,
+    /// The type itself, and its collation.
+    pub oid: Oid,
+    pub collation_oid: Oid,
     /// The type as DDL writes it, qualified, with its modifier.
     pub sql_type: String,
     /// The type under all domains, and how a CAST writes it, without a modifier.
@@ -29,6 +32,8 @@ pub struct Column {
     pub base_type: String,
     pub is_enum: bool,
     pub is_text: bool,
+    /// The type of the elements, where it is an array.
+    pub element: Option<Oid>,
     /// The type's modifier, -1 where there is none.
     pub modifier: i32,
     /// The collation, qualified, where it is not the type's own.
@@ -40,6 +45,8 @@ pub struct Column {
     pub filled_by_itself: bool,
     /// Whether nothing else may fill it.
     pub generated_always: bool,
+    /// The default, or what gives an identity its next value.
+    pub default: Option<String>,
 }
 
 impl Table {
@@ -83,13 +90,18 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
          b.typcategory = 'S', \
          CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END, \
          coalesce(co.collisdeterministic, true), a.attnotnull, \
-         a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', a.attidentity = 'a' OR a.attgenerated <> '', a.atttypmod \
+         a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', a.attidentity = 'a' OR a.attgenerated <> '', a.atttypmod, \
+         a.atttypid, a.attcollation, CASE WHEN b.typcategory = 'A' THEN b.typelem END, \
+         coalesce(pg_get_expr(d.adbin, d.adrelid), (SELECT format('nextval(%L::regclass)', s.objid::regclass) FROM pg_depend s \
+           WHERE s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_class'::regclass AND s.refobjid = a.attrelid \
+           AND s.refobjsubid = a.attnum AND s.deptype = 'i' AND a.attidentity <> '' LIMIT 1)) \
          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
          JOIN pg_type b ON b.oid = CASE WHEN t.typtype <> 'd' THEN t.oid ELSE ( \
            WITH RECURSIVE domains(oid, under) AS ( \
              SELECT t.oid, t.typbasetype UNION ALL \
              SELECT u.oid, u.typbasetype FROM domains d JOIN pg_type u ON u.oid = d.under) \
            SELECT d.oid FROM domains d WHERE d.under = 0) END \
+         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated = '' \
          LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
          WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
         &[oid.into()],
@@ -107,6 +119,10 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
                 filled_by_itself: row.need(10)?,
                 generated_always: row.need(11)?,
                 modifier: row.need(12)?,
+                oid: row.need(13)?,
+                collation_oid: row.need(14)?,
+                element: row.get(15)?,
+                default: row.get(16)?,
             })
         },
     )
@@ -142,6 +158,11 @@ pub fn leaves_archived_out(tags: &str) -> String {
     format!(
         "(replace(pg_get_expr(i.indpred, i.indrelid), '\"', '') = replace(format('(NOT (%I @> ARRAY[%L::text]))', {tags}, '{ARCHIVED}'), '\"', ''))"
     )
+}
+
+/// Whether NULL is a value like any other in a unique index.
+pub fn nulls_are_equal(index: Oid) -> Result<bool> {
+    spi::known_one("SELECT indnullsnotdistinct FROM pg_index WHERE indexrelid = $1", &[index.into()], |row| row.need(1))
 }
 
 /// Whether an index leaves out rows.

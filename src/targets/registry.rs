@@ -81,6 +81,7 @@ pub fn create(name: &str, table: Table, spec: &str) -> Result<Registered> {
     match spec {
         Spec::Bulk(spec) => create_bulk(name, table, spec),
         Spec::Document(spec) => register_documents(&crate::documents::Target::fit(name.into(), table, spec)?),
+        Spec::Rows(spec) => register_rows(&crate::rows::Target::new(name.into(), table, spec)?),
     }
 }
 
@@ -98,6 +99,15 @@ fn register_documents(documents: &crate::documents::Target) -> Result<Registered
     }
     let spec = Spec::Document(documents.statements.spec.clone());
     let created = register(&documents.name, &documents.statements.relation, None, &spec)?;
+    Ok(Registered { staging: None, created })
+}
+
+fn register_rows(rows: &crate::rows::Target) -> Result<Registered> {
+    for (relation, oid) in rows.tables() {
+        rights::require_owner(&relation, oid)?;
+    }
+    jobs::install()?;
+    let created = register(&rows.name, &rows.table.relation, None, &Spec::Rows(rows.spec.clone()))?;
     Ok(Registered { staging: None, created })
 }
 

@@ -7,5 +7,7 @@ pub mod header;
 pub mod ident;
 pub mod key;
 pub mod kit;
+pub mod normalize;
+pub mod rows;
 pub mod spec;
 pub mod sqlstate;

@@ -2,19 +2,23 @@
 
 mod bulk;
 mod document;
+mod rows;
 
 pub use bulk::{BulkSpec, STAGING_COLUMNS};
 pub use document::{ARCHIVED, DocumentSpec, Drafts, Records};
+pub use rows::{Ambiguous, Blank, Invalid, Link, Merge, Missing, Normalize, OnError, OnMatch, Reference, RowsSpec};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// How a target is to be written to. Field by field as users declare it; its field "kind" says which it is.
+/// How a target is to be written to. Field by field as users declare it; its field "kind" says which it is, or
+/// what only one kind has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // one at a time is about
 pub enum Spec {
     Bulk(BulkSpec),
     Document(DocumentSpec),
+    Rows(RowsSpec),
 }
 
 /// What is wrong with a spec: in which field, and how to put it right.
@@ -43,13 +47,15 @@ impl Spec {
             return Err(wrong("spec", "the spec is not a JSON object", r#"Write it as {"key": ["code"], …}."#));
         };
         match fields.remove("kind") {
+            None if fields.contains_key("match") => Ok(Self::Rows(RowsSpec::read(fields)?)),
             None => Ok(Self::Bulk(BulkSpec::read(fields)?)),
             Some(Value::String(kind)) if kind == "bulk" => Ok(Self::Bulk(BulkSpec::read(fields)?)),
             Some(Value::String(kind)) if kind == "document" => Ok(Self::Document(DocumentSpec::read(fields)?)),
+            Some(Value::String(kind)) if kind == "rows" => Ok(Self::Rows(RowsSpec::read(fields)?)),
             Some(kind) => Err(wrong(
                 "kind",
                 format!("there is no kind of target {kind}"),
-                r#"The kinds are "bulk" and "document"."#,
+                r#"The kinds are "bulk", "document" and "rows"."#,
             )),
         }
     }
@@ -59,6 +65,7 @@ impl Spec {
         let (kind, fields) = match self {
             Self::Bulk(spec) => (None, serde_json::to_value(spec)),
             Self::Document(spec) => (Some("document"), serde_json::to_value(spec)),
+            Self::Rows(spec) => (Some("rows"), serde_json::to_value(spec)),
         };
         // Structs of names always have a JSON form.
         let mut value = fields.unwrap_or_default();
@@ -73,6 +80,7 @@ impl Spec {
         match self {
             Self::Bulk(_) => "bulk",
             Self::Document(_) => "document",
+            Self::Rows(_) => "rows",
         }
     }
 }

@@ -1,0 +1,560 @@
+//! The statements of the rows path. Rows stand in stores that statements read by name: `once_keys` holds what records are
+//! found by, `once_updates` and `once_inserts` one row a record. `s` is a row of a store, `t` a record of the table.
+
+use crate::ident::{Relation, literal, quote, quote_list};
+use crate::key::KeyColumn;
+use crate::spec::Merge;
+
+/// A column of a table, as statements speak of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// As a CAST writes it, with its modifier.
+    pub sql_type: String,
+    pub form: Form,
+    /// Whether `=` of pg_catalog compares it, and its type has a hash: else its text speaks for it.
+    pub is_plain: bool,
+    /// What fills it where a new record has nothing for it.
+    pub default: Option<String>,
+    pub merge: Merge,
+    /// The column of whose value this one tells something: it goes with it.
+    pub follows: Option<Box<Column>>,
+}
+
+/// How a column's values are written so that equal ones are equal texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    Numeric,
+    Float,
+    /// citext.
+    Caseless,
+    Array,
+    Json,
+}
+
+/// A key: how its unique index compares each column, and whether NULL is a value of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub columns: Vec<(KeyColumn, bool)>,
+}
+
+/// A table that records are found in and written to.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub relation: Relation,
+    /// The columns that identify a record for good.
+    pub identity: Vec<Column>,
+    pub columns: Vec<Column>,
+    pub keys: Vec<Key>,
+    /// The columns by which records are told from each other.
+    pub tracked: Vec<String>,
+    pub job_column: Option<String>,
+    pub protect: Option<String>,
+}
+
+/// What an image says was done to a record.
+pub const INSERTED: &str = "inserted";
+pub const UPDATED: &str = "updated";
+
+impl Column {
+    fn of(&self, alias: &str) -> String {
+        format!("{alias}.{}", quote(&self.name))
+    }
+
+    fn text(&self, alias: &str) -> String {
+        format!("{}::pg_catalog.text", self.of(alias))
+    }
+
+    fn canonical(&self, alias: &str) -> String {
+        let value = self.of(alias);
+        match self.form {
+            Form::Numeric => format!("pg_catalog.trim_scale({value})::pg_catalog.text"),
+            Form::Float => format!("({value} + 0)::pg_catalog.text"),
+            Form::Caseless => format!("pg_catalog.lower({value}::pg_catalog.text)"),
+            _ => self.text(alias),
+        }
+    }
+
+    /// The value for a comparison that is true of what is the same.
+    fn compared(&self, value: &str) -> String {
+        if self.is_plain { value.into() } else { format!("({value})::pg_catalog.text COLLATE pg_catalog.\"C\"") }
+    }
+
+    /// The value of the record when the row has been merged into it.
+    fn merged(&self) -> String {
+        let (row, record) = (self.of("s"), self.of("t"));
+        if let Some(followed) = &self.follows {
+            return format!("CASE WHEN {} THEN {row} ELSE coalesce({record}, {row}) END", followed.differs());
+        }
+        match &self.merge {
+            Merge::Coalesce => format!("coalesce({row}, {record})"),
+            Merge::Overwrite => format!("CASE WHEN s.{} THEN {row} ELSE {record} END", self.given()),
+            Merge::Keep => format!("coalesce({record}, {row})"),
+            Merge::Greatest => format!("GREATEST({record}, {row})"),
+            Merge::Least => format!("LEAST({record}, {row})"),
+            Merge::Newest(clock) => format!(
+                "CASE WHEN {row} IS NULL THEN {record} WHEN {record} IS NULL OR t.{clock} IS NULL OR s.{own} >= t.{clock} \
+                 THEN {row} ELSE {record} END",
+                own = self.clock(),
+                clock = quote(clock)
+            ),
+            Merge::Union => self.union(&row, &record),
+        }
+    }
+
+    /// All elements of both, in the order of their type; the record's value as it is where the row brings nothing new.
+    fn union(&self, row: &str, record: &str) -> String {
+        match self.form {
+            Form::Json => format!(
+                "CASE WHEN {row} IS NULL THEN {record} \
+                 WHEN pg_catalog.jsonb_typeof({row}) = 'object' AND pg_catalog.jsonb_typeof({record}) = 'object' THEN {row} || {record} \
+                 WHEN pg_catalog.jsonb_typeof({row}) <> 'array' OR pg_catalog.jsonb_typeof({record}) <> 'array' THEN coalesce({record}, {row}) \
+                 WHEN NOT EXISTS (SELECT FROM pg_catalog.jsonb_array_elements({row}) AS u(e) WHERE NOT EXISTS ( \
+                   SELECT FROM pg_catalog.jsonb_array_elements({record}) AS r(e) WHERE r.e = u.e)) THEN coalesce({record}, {row}) \
+                 ELSE (SELECT pg_catalog.jsonb_agg(DISTINCT u.e ORDER BY u.e) FROM pg_catalog.jsonb_array_elements( \
+                   coalesce({record}, '[]') || {row}) AS u(e)) END"
+            ),
+            _ => format!(
+                "CASE WHEN {row} IS NULL THEN {record} \
+                 WHEN NOT EXISTS (SELECT FROM pg_catalog.unnest({row}) AS u(e) WHERE pg_catalog.array_position({record}, u.e) IS NULL) \
+                 THEN coalesce({record}, {row}) \
+                 ELSE ARRAY(SELECT DISTINCT u.e FROM pg_catalog.unnest({record} || {row}) AS u(e) ORDER BY u.e) END"
+            ),
+        }
+    }
+
+    /// The value of a new record.
+    fn created(&self) -> String {
+        let row = self.of("s");
+        let row = match (&self.merge, &self.default) {
+            (Merge::Union, _) => self.union(&row, &format!("CAST(NULL AS {})", self.sql_type)),
+            (Merge::Overwrite, Some(default)) => {
+                return format!("CASE WHEN s.{} THEN {row} ELSE coalesce({row}, {default}) END", self.given());
+            }
+            _ => row,
+        };
+        match &self.default {
+            Some(default) => format!("coalesce({row}, {default})"),
+            None => row,
+        }
+    }
+
+    fn differs(&self) -> String {
+        let (record, merged) = (self.of("t"), self.merged());
+        format!("({} IS DISTINCT FROM {})", self.compared(&record), self.compared(&merged))
+    }
+
+    /// The column of a store that says whether the row names this one, null or not.
+    pub fn given_name(&self) -> String {
+        format!("given {}", self.name)
+    }
+
+    /// The column of a store that holds the time of this value.
+    pub fn clock_name(&self) -> String {
+        format!("time of {}", self.name)
+    }
+
+    fn given(&self) -> String {
+        quote(&self.given_name())
+    }
+
+    fn clock(&self) -> String {
+        quote(&self.clock_name())
+    }
+
+    fn hashed(&self, alias: &str) -> String {
+        if self.is_plain { self.of(alias) } else { self.text(alias) }
+    }
+}
+
+impl Key {
+    /// That `s` has the key of `t`.
+    fn joins(&self) -> String {
+        let parts: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(column, null_counts)| {
+                let equal = column.equal("t", "s");
+                let name = quote(&column.name);
+                if *null_counts { format!("({equal} OR (t.{name} IS NULL AND s.{name} IS NULL))") } else { equal }
+            })
+            .collect();
+        parts.join(" AND ")
+    }
+
+    /// As answers name it: its columns, but for the scope's.
+    pub fn shown_without(&self, scope: Option<&str>) -> String {
+        let names = self.columns.iter().map(|(column, _)| column.name.as_str());
+        names.filter(|name| Some(*name) != scope).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn texts(columns: &[impl AsRef<str>]) -> String {
+    format!("ARRAY[{}]::pg_catalog.text[]", columns.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "))
+}
+
+impl Table {
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    fn identity_text(&self, alias: &str) -> String {
+        texts(&self.identity.iter().map(|column| column.text(alias)).collect::<Vec<_>>())
+    }
+
+    fn identity_joins(&self) -> String {
+        let parts: Vec<String> =
+            self.identity.iter().map(|c| format!("{} = s.{}", c.of("t"), quote(&self.identity_name(c)))).collect();
+        parts.join(" AND ")
+    }
+
+    /// The column of a store that holds a part of a record's identity.
+    pub fn identity_name(&self, column: &Column) -> String {
+        format!("id {}", column.name)
+    }
+
+    fn tracked_text(&self, alias: &str) -> String {
+        let canonical = |name: &String| self.column(name).map_or("NULL".into(), |column| column.canonical(alias));
+        texts(&self.tracked.iter().map(canonical).collect::<Vec<_>>())
+    }
+
+    /// The tracked values of the rows of `once_keys`, as texts that are equal where they are: number, texts.
+    pub fn canonical(&self) -> String {
+        format!("SELECT s.n, {} FROM once_keys s ORDER BY s.n", self.tracked_text("s"))
+    }
+
+    /// The records that the rows of `once_keys` find: number of the row, number of the key, identity and (`told`) tracked
+    /// values of the record, as texts.
+    pub fn find(&self, told: bool) -> String {
+        let told = if told { self.tracked_text("t") } else { "NULL::pg_catalog.text[]".into() };
+        let parts: Vec<String> = self
+            .keys
+            .iter()
+            .enumerate()
+            .map(|(number, key)| {
+                format!(
+                    "SELECT s.n, {number}::pg_catalog.int8, {}, {told} FROM once_keys s JOIN {} t ON {}",
+                    self.identity_text("t"),
+                    self.relation,
+                    key.joins()
+                )
+            })
+            .collect();
+        parts.join(" UNION ALL ")
+    }
+
+    /// How values stand in their order within each group of `once_ranked`, the values of the group's record among them:
+    /// number of the row, NULL for the record; number of the group; ranks, NULL for NULL. Of a column that has no order,
+    /// only whether there is a value.
+    pub fn ranks(&self, columns: &[&Column]) -> String {
+        let ranks: Vec<String> = columns
+            .iter()
+            .map(|column| {
+                let value = column.of("x");
+                match column.merge {
+                    Merge::Newest(_) => format!("CASE WHEN {value} IS NOT NULL THEN 1 END"),
+                    _ => format!(
+                        "CASE WHEN {value} IS NOT NULL THEN pg_catalog.dense_rank() OVER (PARTITION BY x.g ORDER BY {value}) END"
+                    ),
+                }
+            })
+            .collect();
+        let of = |alias: &str| columns.iter().map(|column| column.of(alias)).collect::<Vec<_>>().join(", ");
+        let names: Vec<String> = self.identity.iter().map(|c| format!("s.{}", quote(&self.identity_name(c)))).collect();
+        format!(
+            "SELECT x.n, x.g, ARRAY[{}]::pg_catalog.int8[] FROM (SELECT s.n, s.g, {} FROM once_ranked s UNION ALL \
+             SELECT NULL, s.g, {} FROM (SELECT DISTINCT s.g, {} FROM once_ranked s) s JOIN {} t ON {}) x",
+            ranks.join(", "),
+            of("s"),
+            of("t"),
+            names.join(", "),
+            self.relation,
+            self.identity_joins()
+        )
+    }
+
+    /// Which rows of `once_updates` would change their records, and in which of `columns`: number, booleans.
+    pub fn changes(&self, columns: &[&Column]) -> String {
+        let differs: Vec<String> = columns.iter().map(|column| column.differs()).collect();
+        format!(
+            "SELECT s.n, ARRAY[{}] FROM once_updates s JOIN {} t ON {} WHERE {}",
+            differs.join(", "),
+            self.relation,
+            self.identity_joins(),
+            either(&differs)
+        )
+    }
+
+    /// Locks the records of the rows of `once_updates`, in order: number of the row, tracked values.
+    pub fn lock(&self) -> String {
+        let order: Vec<String> = self.identity.iter().map(|column| column.of("t")).collect();
+        format!(
+            "SELECT s.n, {} FROM once_updates s JOIN {} t ON {} ORDER BY {} FOR UPDATE OF t",
+            self.tracked_text("t"),
+            self.relation,
+            self.identity_joins(),
+            order.join(", ")
+        )
+    }
+
+    /// Merges the rows of `once_updates` into their records where that changes something, and keeps in `images` what was
+    /// there before, as part `$2` of job `$1`. Gives the numbers.
+    pub fn update(&self, columns: &[&Column], images: &Relation) -> String {
+        let sets: Vec<String> = columns.iter().map(|c| format!("{} = {}", quote(&c.name), c.merged())).collect();
+        let differs: Vec<String> = columns.iter().map(|column| column.differs()).collect();
+        let before: Vec<String> = columns
+            .iter()
+            .zip(&differs)
+            .map(|(column, differs)| {
+                let (name, value) = (literal(&column.name), column.text("t"));
+                format!("CASE WHEN {differs} THEN pg_catalog.jsonb_build_object({name}, {value}) ELSE '{{}}' END")
+            })
+            .collect();
+        let after: Vec<String> = columns.iter().map(|c| format!("{}, {}", literal(&c.name), c.text("t"))).collect();
+        format!(
+            "WITH m AS MATERIALIZED (SELECT s.n, {before} AS before FROM once_updates s JOIN {table} t ON {joins} \
+               WHERE {changes}), \
+             u AS (UPDATE {table} t SET {sets} FROM once_updates s WHERE {joins} AND {changes} \
+               RETURNING s.n, {identity} AS identity, pg_catalog.jsonb_build_object({after}) AS after, {digest} AS digest) \
+             INSERT INTO {images} AS i (job_id, part, number, identity, action, before, after) \
+             SELECT $1, $2, u.n, u.identity, '{UPDATED}', m.before, \
+               (SELECT pg_catalog.jsonb_object_agg(k.name, u.after -> k.name) FROM pg_catalog.jsonb_object_keys(m.before) AS k(name)) \
+             FROM u JOIN m ON m.n = u.n ORDER BY u.n \
+             ON CONFLICT (job_id, part, number) DO UPDATE SET before = excluded.before || i.before, after = i.after || excluded.after, \
+               digest = (SELECT u.digest FROM u WHERE u.n = excluded.number AND i.action = '{INSERTED}') \
+             RETURNING number",
+            before = before.join(" || "),
+            table = self.relation,
+            joins = self.identity_joins(),
+            changes = either(&differs),
+            sets = sets.join(", "),
+            identity = self.identity_text("t"),
+            after = after.join(", "),
+            digest = self.digest("t"),
+        )
+    }
+
+    /// Makes records of the rows of `once_inserts`, in the order of the keys, as part `$2` of job `$1`; a row whose key
+    /// has come meanwhile is passed over (`or_fail`: raises). Column `k` of the store says by which key the row is known.
+    /// Gives at least one row: how many were made, and number and identity of each that has the key that it was given.
+    pub fn insert(&self, columns: &[&Column], keys: &[usize], images: &Relation, or_fail: bool) -> String {
+        let mut names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
+        let mut values: Vec<String> = columns.iter().map(|column| column.created()).collect();
+        if let Some(job) = &self.job_column {
+            names.push(quote(job));
+            values.push("$1".into());
+        }
+        let mut order: Vec<String> = Vec::new();
+        for (column, _) in self.keys.iter().flat_map(|key| &key.columns) {
+            let by = format!("s.{}", quote(&column.name));
+            if columns.iter().any(|c| c.name == column.name) && !order.contains(&by) {
+                order.push(by);
+            }
+        }
+        order.push("s.n".into());
+        let written: Vec<String> = keys
+            .iter()
+            .map(|number| {
+                let joins = self.keys[*number].joins();
+                format!("SELECT s.n, t.identity, t.digest FROM once_inserts s JOIN i t ON {joins} WHERE s.k = {number}")
+            })
+            .collect();
+        let returned = |key: &Key| key.columns.iter().map(|(c, _)| c.name.clone()).collect::<Vec<_>>();
+        let mut keyed: Vec<String> = self.keys.iter().flat_map(returned).collect();
+        keyed.sort();
+        keyed.dedup();
+        let keyed: Vec<String> = keyed.iter().map(|name| format!("t.{}", quote(name))).collect();
+        format!(
+            "WITH i AS (INSERT INTO {} AS t ({}) SELECT {} FROM once_inserts s ORDER BY {} {} \
+               RETURNING {}, {} AS identity, {} AS digest), \
+             w AS (INSERT INTO {images} (job_id, part, number, identity, action, digest) \
+               SELECT $1, $2, w.n, w.identity, '{INSERTED}', w.digest FROM ({}) w ORDER BY w.n RETURNING number, identity) \
+             SELECT i.made, w.number, w.identity FROM (SELECT pg_catalog.count(*) AS made FROM i) i LEFT JOIN w ON true",
+            self.relation,
+            names.join(", "),
+            values.join(", "),
+            order.join(", "),
+            if or_fail { "" } else { "ON CONFLICT DO NOTHING" },
+            keyed.join(", "),
+            self.identity_text("t"),
+            self.digest("t"),
+            written.join(" UNION ALL ")
+        )
+    }
+
+    /// A number that tells a record from every other state of it.
+    fn digest(&self, alias: &str) -> String {
+        let values: Vec<String> = self.columns.iter().map(|column| column.hashed(alias)).collect();
+        format!("pg_catalog.hash_record_extended(ROW({}), 0)", values.join(", "))
+    }
+}
+
+fn either(conditions: &[String]) -> String {
+    if conditions.is_empty() { "false".into() } else { format!("({})", conditions.join(" OR ")) }
+}
+
+/// What a record was written with, and what it is: images `m` of part `$2` of job `$1`, each joined to its record.
+pub struct Images<'a> {
+    pub images: &'a Relation,
+    pub relation: &'a Relation,
+    /// Identity of the record, as the images have it.
+    pub identity: &'a [Column],
+    /// What the digests were taken of; columns that are gone are left out by whoever calls.
+    pub columns: &'a [Column],
+    pub protect: Option<&'a str>,
+    /// That rows of other tables would go or change with the record.
+    pub dependents: &'a str,
+}
+
+impl Images<'_> {
+    fn joins(&self) -> String {
+        let parts: Vec<String> = self
+            .identity
+            .iter()
+            .enumerate()
+            .map(|(at, c)| format!("{} = CAST(m.identity[{}] AS {})", c.of("t"), at + 1, c.sql_type))
+            .collect();
+        parts.join(" AND ")
+    }
+
+    fn of_job(&self, action: &str) -> String {
+        format!("m.job_id = $1 AND m.part = $2 AND m.action = '{action}' AND m.number = ANY ($3)")
+    }
+
+    fn is_protected(&self) -> String {
+        self.protect.map_or("false".into(), |column| format!("coalesce(t.{}, false)", quote(column)))
+    }
+
+    fn is_same(&self) -> String {
+        let values: Vec<String> = self.columns.iter().map(|column| column.hashed("t")).collect();
+        format!("pg_catalog.hash_record_extended(ROW({}), 0) = m.digest", values.join(", "))
+    }
+
+    fn still_there(&self, column: &Column) -> String {
+        format!(
+            "(m.after ? {name} AND {value} IS NOT DISTINCT FROM (m.after ->> {name}))",
+            name = literal(&column.name),
+            value = column.text("t")
+        )
+    }
+
+    /// What has become of the records: number, action, identity, whether the record is there, whether it is as the job wrote
+    /// it, whether it is protected; the columns that someone has changed since; whether others depend on it.
+    pub fn state(&self) -> String {
+        let changed: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| {
+                let name = literal(&column.name);
+                format!("CASE WHEN m.after ? {name} AND NOT {} THEN {name} END", self.still_there(column))
+            })
+            .collect();
+        format!(
+            "SELECT m.number, m.action, m.identity, t.there IS NOT NULL, coalesce(t.same, false), coalesce(t.protected, false), \
+               coalesce(t.changed, '{{}}'), coalesce(t.dependents, false) FROM {images} m LEFT JOIN LATERAL ( \
+               SELECT true AS there, CASE WHEN m.action = '{INSERTED}' THEN {same} END AS same, {protected} AS protected, \
+                 CASE WHEN m.action = '{UPDATED}' THEN pg_catalog.array_remove({changed}, NULL) END AS changed, \
+                 CASE WHEN m.action = '{INSERTED}' THEN {dependents} END AS dependents \
+               FROM {table} t WHERE {joins}) t ON true \
+             WHERE m.job_id = $1 AND m.part = $2 ORDER BY m.number",
+            images = self.images,
+            same = self.is_same(),
+            protected = self.is_protected(),
+            dependents = self.dependents,
+            changed = texts(&changed),
+            table = self.relation,
+            joins = self.joins(),
+        )
+    }
+
+    /// Deletes the records numbered `$3` that the job made, where they are as it made them and not protected. Gives the
+    /// numbers.
+    pub fn delete(&self) -> String {
+        format!(
+            "DELETE FROM {} t USING {} m WHERE {} AND {} AND {} AND NOT {} AND NOT ({}) RETURNING m.number",
+            self.relation,
+            self.images,
+            self.of_job(INSERTED),
+            self.joins(),
+            self.is_same(),
+            self.is_protected(),
+            self.dependents
+        )
+    }
+
+    /// Gives the records numbered `$3` the values back that the job changed in `columns`, where the value is still the
+    /// job's. Gives the numbers.
+    pub fn restore(&self, columns: &[&Column]) -> String {
+        let sets: Vec<String> = columns
+            .iter()
+            .map(|column| {
+                format!(
+                    "{name} = CASE WHEN {same} THEN CAST(m.before ->> {key} AS {sql_type}) ELSE {value} END",
+                    name = quote(&column.name),
+                    same = self.still_there(column),
+                    key = literal(&column.name),
+                    sql_type = column.sql_type,
+                    value = column.of("t")
+                )
+            })
+            .collect();
+        let any: Vec<String> = columns.iter().map(|column| self.still_there(column)).collect();
+        format!(
+            "UPDATE {} t SET {} FROM {} m WHERE {} AND {} AND {} AND NOT {} RETURNING m.number",
+            self.relation,
+            sets.join(", "),
+            self.images,
+            self.of_job(UPDATED),
+            self.joins(),
+            either(&any),
+            self.is_protected()
+        )
+    }
+}
+
+/// An n:m table: links stand in `once_links`, numbered, with the columns of the table.
+pub struct Links<'a> {
+    pub relation: &'a Relation,
+    pub columns: Vec<(KeyColumn, String)>,
+}
+
+impl Links<'_> {
+    fn joins(&self) -> String {
+        let parts: Vec<String> = self.columns.iter().map(|(column, _)| column.equal("t", "s")).collect();
+        parts.join(" AND ")
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.columns.iter().map(|(column, _)| column.name.as_str()).collect()
+    }
+
+    /// The numbers of the links that are not there yet.
+    pub fn missing(&self) -> String {
+        format!(
+            "SELECT s.n FROM once_links s WHERE NOT EXISTS (SELECT FROM {} t WHERE {})",
+            self.relation,
+            self.joins()
+        )
+    }
+
+    /// Makes those that are not there, as part `$2` of job `$1`. Gives the numbers.
+    pub fn insert(&self, table: &Table, images: &Relation) -> String {
+        let names = self.names();
+        let values: Vec<String> = names.iter().map(|name| format!("s.{}", quote(name))).collect();
+        let returned: Vec<String> = names.iter().map(|name| format!("t.{}", quote(name))).collect();
+        format!(
+            "WITH i AS (INSERT INTO {} AS t ({names}) SELECT {values} FROM once_links s ORDER BY {values} ON CONFLICT DO NOTHING \
+               RETURNING {}, {} AS identity, {} AS digest) \
+             INSERT INTO {images} (job_id, part, number, identity, action, digest) \
+             SELECT $1, $2, s.n, t.identity, '{INSERTED}', t.digest FROM once_links s JOIN i t ON {} RETURNING number",
+            self.relation,
+            returned.join(", "),
+            table.identity_text("t"),
+            table.digest("t"),
+            self.joins(),
+            names = quote_list(&names),
+            values = values.join(", "),
+        )
+    }
+}

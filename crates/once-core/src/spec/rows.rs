@@ -1,0 +1,497 @@
+//! The spec of a target that takes rows of JSON: by which keys a row finds its record, and how the two are merged.
+
+use super::{SpecError, first_repeated, require_fields, typed, wrong};
+use crate::normalize::Normalizer;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// How rows find their records, and what they do to them. Field by field as users declare it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowsSpec {
+    /// The keys, in order: each a list of columns that tells one record from another, within the scope.
+    #[serde(rename = "match")]
+    pub keys: Vec<Vec<String>>,
+    /// The tenant column, which every row gives; none where the whole table belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Columns that must not contradict each other: where row and record both have a value and these differ, it is
+    /// not the same one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirm: Vec<String>,
+    /// What a column's values are brought to before anything else.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub normalize: BTreeMap<String, Normalize>,
+    /// Columns without which a row is rejected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required: Vec<String>,
+    /// What becomes of a record's value when a row brings one; "*" speaks for all columns that are not named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub merge: BTreeMap<String, Merge>,
+    /// Columns that are filled with the id of a record of another target.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<String, Reference>,
+    /// Tables that link the record to values of the row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+    #[serde(default)]
+    pub on_match: OnMatch,
+    #[serde(default)]
+    pub ambiguous: Ambiguous,
+    #[serde(default)]
+    pub on_error: OnError,
+    /// What blank texts are: nothing, or a value.
+    #[serde(default)]
+    pub blank: Blank,
+    /// The time zone of times that name none.
+    #[serde(default = "utc")]
+    pub timezone: String,
+    /// A boolean column: a record where it is true is never deleted or changed back by a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protect: Option<String>,
+    /// A uuid column that gets the job's id in every record that is inserted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_column: Option<String>,
+    /// The only columns that rows may fill; all that can be written when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+}
+
+/// How a column is normalised, and what is kept beside the result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NormalizeForm", into = "NormalizeFields")]
+pub struct Normalize {
+    pub normalizer: Normalizer,
+    /// The column that keeps what was given.
+    pub raw: Option<String>,
+    /// The column that keeps which normaliser it was, in which version.
+    pub version: Option<String>,
+    /// Whether a value that is none costs the row, or only itself.
+    pub invalid: Invalid,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Invalid {
+    #[default]
+    Reject,
+    Null,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NormalizeForm {
+    Name(String),
+    Fields(NormalizeFields),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NormalizeFields {
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    phone: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    raw: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(default, skip_serializing_if = "is_reject")]
+    invalid: Invalid,
+}
+
+fn is_reject(invalid: &Invalid) -> bool {
+    *invalid == Invalid::Reject
+}
+
+impl TryFrom<NormalizeForm> for Normalize {
+    type Error = String;
+
+    fn try_from(form: NormalizeForm) -> Result<Self, String> {
+        let fields = match form {
+            NormalizeForm::Name(name) => {
+                NormalizeFields { name: Some(name), phone: None, raw: None, version: None, invalid: Invalid::Reject }
+            }
+            NormalizeForm::Fields(fields) => fields,
+        };
+        let normalizer = match (&fields.name, &fields.phone) {
+            (Some(name), None) => {
+                Normalizer::named(name).ok_or_else(|| format!("there is no normaliser \"{name}\""))?
+            }
+            (None, Some(region)) => {
+                Normalizer::phone(region).ok_or_else(|| format!("there is no region \"{region}\""))?
+            }
+            _ => return Err("it names one of \"as\" and \"phone\"".into()),
+        };
+        Ok(Self { normalizer, raw: fields.raw, version: fields.version, invalid: fields.invalid })
+    }
+}
+
+impl From<Normalize> for NormalizeFields {
+    fn from(normalize: Normalize) -> Self {
+        let (name, phone) = match &normalize.normalizer {
+            Normalizer::Phone { region } => (None, Some(region.clone())),
+            other => (Some(other.name().to_string()), None),
+        };
+        Self { name, phone, raw: normalize.raw, version: normalize.version, invalid: normalize.invalid }
+    }
+}
+
+/// What becomes of a record's value when a row brings another.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Merge {
+    /// The row's, unless it has none.
+    #[default]
+    Coalesce,
+    /// The row's, an explicit null too; a field that is left out changes nothing.
+    Overwrite,
+    /// The record's, unless it has none.
+    Keep,
+    Greatest,
+    Least,
+    /// All elements of both.
+    Union,
+    /// The row's, unless it is older by this column.
+    Newest(String),
+}
+
+/// A column that is filled with the id of a record of another target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    pub target: String,
+    /// The other target's columns, and the fields of the row that say which record is meant.
+    pub by: BTreeMap<String, String>,
+    #[serde(default)]
+    pub missing: Missing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    Create,
+    #[default]
+    Reject,
+}
+
+/// An n:m table, unique by the columns that are named here: rows are added to it, and never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// The table, in the schema of the target.
+    pub table: String,
+    /// Its column that gets the record's id.
+    pub id: String,
+    /// Its other columns, and the fields of the row that fill them; an array gives a link for each element.
+    pub columns: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnMatch {
+    #[default]
+    Update,
+    Skip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ambiguous {
+    #[default]
+    Report,
+    Reject,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    #[default]
+    Reject,
+    Abort,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blank {
+    #[default]
+    Null,
+    Keep,
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+const FIELDS: [&str; 16] = [
+    "match",
+    "scope",
+    "confirm",
+    "normalize",
+    "required",
+    "merge",
+    "references",
+    "links",
+    "on_match",
+    "ambiguous",
+    "on_error",
+    "blank",
+    "timezone",
+    "protect",
+    "job_column",
+    "columns",
+];
+
+impl RowsSpec {
+    /// Reads the fields of a spec.
+    ///
+    /// # Errors
+    /// The first field that is unknown, of the wrong type, or at odds with another one.
+    pub(super) fn read(fields: Map<String, Value>) -> Result<Self, SpecError> {
+        require_fields(&fields, &FIELDS)?;
+        for (field, value) in &fields {
+            check_type(field, value)?;
+        }
+        if !fields.contains_key("match") {
+            let remedy = r#"Add the columns by which a row finds its record, as "match": [["phone_no"]]."#;
+            return Err(wrong("match", "the spec names no key", remedy));
+        }
+        let spec: Self = serde_json::from_value(Value::Object(fields))
+            .map_err(|e| wrong("spec", e.to_string(), "See the fields of a spec in the docs."))?;
+        spec.check_sense()?;
+        Ok(spec)
+    }
+
+    fn check_sense(&self) -> Result<(), SpecError> {
+        if self.keys.is_empty() || self.keys.iter().any(Vec::is_empty) {
+            return Err(wrong("match", "a key has no column", r#"Name at least one, as "match": [["phone_no"]]."#));
+        }
+        for key in &self.keys {
+            if let Some(twice) = first_repeated(key) {
+                return Err(wrong("match", format!("column \"{twice}\" is named twice in a key"), "Name it once."));
+            }
+        }
+        if self.keys.iter().enumerate().any(|(i, key)| self.keys[..i].contains(key)) {
+            return Err(wrong("match", "a key is named twice", "Name it once."));
+        }
+        for (field, names) in [("confirm", self.confirm.as_slice()), ("required", &self.required)] {
+            if let Some(twice) = first_repeated(names) {
+                return Err(wrong(field, format!("column \"{twice}\" is named twice"), "Name it once."));
+            }
+        }
+        if let Some(scope) = self.scope.as_ref().filter(|scope| self.keys.iter().flatten().any(|name| name == *scope)) {
+            let remedy = "Leave it out of \"match\": the scope stands beside every key.";
+            return Err(wrong("scope", format!("column \"{scope}\" is in a key too"), remedy));
+        }
+        for name in self.tracked() {
+            if matches!(self.merge_of(name), Merge::Greatest | Merge::Least | Merge::Union | Merge::Newest(_)) {
+                return Err(wrong(
+                    "merge",
+                    format!("column \"{name}\" tells records from each other, and can't be merged so"),
+                    format!("Give \"{name}\" one of coalesce, overwrite and keep."),
+                ));
+            }
+        }
+        self.check_own_columns()?;
+        for (column, reference) in &self.references {
+            if reference.by.is_empty() {
+                let remedy = r#"Say by which field, as "by": {"doctor_name": "doctor"}."#;
+                return Err(wrong("references", format!("\"{column}\" is found by nothing"), remedy));
+            }
+        }
+        for link in &self.links {
+            if link.columns.is_empty() || link.columns.contains_key(&link.id) {
+                return Err(wrong(
+                    "links",
+                    format!("\"{}\" links a record to nothing", link.table),
+                    r#"Say which fields fill its other columns, as {"table": "lead_tags", "id": "lead_id", "columns": {"tag": "tags"}}."#,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Columns that pg_once or the application sets are not for rows to fill.
+    fn check_own_columns(&self) -> Result<(), SpecError> {
+        for (field, name) in [("protect", &self.protect), ("job_column", &self.job_column)] {
+            let Some(name) = name else { continue };
+            let named = self.keys.iter().flatten().chain(&self.confirm).chain(&self.required);
+            let named = named.chain(&self.scope).chain(self.columns.iter().flatten());
+            let named = named.chain(self.normalize.keys()).chain(self.references.keys());
+            if named.chain(self.merge.keys()).any(|other| other == name) {
+                let remedy = format!("Leave \"{name}\" out elsewhere: pg_once or your application sets it.");
+                return Err(wrong(field, format!("column \"{name}\" is not filled by rows"), remedy));
+            }
+        }
+        if self.protect.is_some() && self.protect == self.job_column {
+            return Err(wrong("protect", "the protect column is the job's", "Name a boolean column of its own."));
+        }
+        Ok(())
+    }
+
+    /// What becomes of a column's value.
+    pub fn merge_of(&self, column: &str) -> &Merge {
+        static COALESCE: Merge = Merge::Coalesce;
+        match self.merge.get(column).or_else(|| self.merge.get("*")) {
+            // A default for all columns that a key can't have is not meant for keys.
+            Some(Merge::Greatest | Merge::Least | Merge::Union | Merge::Newest(_))
+                if !self.merge.contains_key(column) && self.is_tracked(column) =>
+            {
+                &COALESCE
+            }
+            Some(merge) => merge,
+            None if self.is_clock(column) => &Merge::Greatest,
+            None => &COALESCE,
+        }
+    }
+
+    /// Whether other columns are merged by which of two is newer by this one; it is merged to the newer, too.
+    fn is_clock(&self, column: &str) -> bool {
+        !self.is_tracked(column) && self.merge.values().any(|merge| *merge == Merge::Newest(column.into()))
+    }
+
+    fn is_tracked(&self, column: &str) -> bool {
+        self.tracked().contains(&column)
+    }
+
+    /// The columns by which rows and records are told from each other: of the scope, of all keys, and those that confirm.
+    pub fn tracked(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for name in self.scope.iter().chain(self.keys.iter().flatten()).chain(&self.confirm) {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The columns of a key's unique index: the scope first.
+    pub fn index_of(&self, key: &[String]) -> Vec<String> {
+        self.scope.iter().chain(key).cloned().collect()
+    }
+}
+
+fn check_type(field: &str, value: &Value) -> Result<(), SpecError> {
+    let names = r#"a list of column names, as ["birth_date"]"#;
+    match field {
+        "match" => {
+            typed::<Vec<Vec<String>>>(field, value, r#"lists of column names, as [["phone_no"], ["ic_no"]]"#).map(drop)
+        }
+        "confirm" | "required" | "columns" => typed::<Vec<String>>(field, value, names).map(drop),
+        "normalize" => each(field, value, |value| {
+            typed::<Normalize>(
+                field,
+                value,
+                &format!(
+                    r#"one of {}, or an object, as {{"phone": "MY", "raw": "phone_as_given", "invalid": "null"}}"#,
+                    Normalizer::NAMES.join(", ")
+                ),
+            )
+            .map(drop)
+        }),
+        "merge" => each(field, value, |value| {
+            let expected = r#"one of coalesce, overwrite, keep, greatest, least, union, or {"newest": "updated_at"}"#;
+            typed::<Merge>(field, value, expected).map(drop)
+        }),
+        "references" => each(field, value, |value| {
+            let expected = r#"{"target": "doctors", "by": {"doctor_name": "doctor"}, "missing": "create"}"#;
+            typed::<Reference>(field, value, expected).map(drop)
+        }),
+        "links" => {
+            let expected = r#"a list, as [{"table": "lead_tags", "id": "lead_id", "columns": {"tag": "tags"}}]"#;
+            typed::<Vec<Link>>(field, value, expected).map(drop)
+        }
+        "on_match" => typed::<OnMatch>(field, value, r#""update" or "skip""#).map(drop),
+        "ambiguous" => typed::<Ambiguous>(field, value, r#""report" or "reject""#).map(drop),
+        "on_error" => typed::<OnError>(field, value, r#""reject" or "abort""#).map(drop),
+        "blank" => typed::<Blank>(field, value, r#""null" or "keep""#).map(drop),
+        _ => typed::<String>(field, value, r#"one name, as "org_id""#).map(drop),
+    }
+}
+
+fn each(field: &str, value: &Value, check: impl Fn(&Value) -> Result<(), SpecError>) -> Result<(), SpecError> {
+    typed::<Map<String, Value>>(field, value, r#"an object of columns, as {"email": …}"#)?.values().try_for_each(check)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Spec;
+    use super::*;
+
+    fn spec(json: &str) -> RowsSpec {
+        match Spec::parse(json) {
+            Ok(Spec::Rows(spec)) => spec,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn field_of(fields: &str) -> String {
+        Spec::parse(&format!(r#"{{"match": [["phone"], ["org", "no"]], {fields}}}"#)).unwrap_err().field
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_in() {
+        let spec = spec(r#"{"match": [["phone"]]}"#);
+        assert_eq!(
+            (spec.on_match, spec.ambiguous, spec.on_error),
+            (OnMatch::Update, Ambiguous::Report, OnError::Reject)
+        );
+        assert_eq!((spec.timezone.as_str(), spec.blank), ("UTC", Blank::Null));
+        assert_eq!(spec.merge_of("anything"), &Merge::Coalesce);
+    }
+
+    #[test]
+    fn a_spec_survives_its_own_json() {
+        let text = r#"{"match": [["phone"], ["org", "no"]], "scope": "tenant", "confirm": ["born"],
+            "normalize": {"phone": {"phone": "MY", "raw": "given", "version": "v", "invalid": "null"}, "mail": "email"},
+            "required": ["name"], "merge": {"*": "keep", "tags": "union", "status": {"newest": "at"}},
+            "references": {"doctor_id": {"target": "doctors", "by": {"name": "doctor"}, "missing": "create"}},
+            "links": [{"table": "t", "id": "i", "columns": {"tag": "tags"}}], "on_match": "skip", "ambiguous": "reject",
+            "on_error": "abort", "blank": "keep", "timezone": "Asia/Kuala_Lumpur", "protect": "p", "job_column": "j",
+            "columns": ["phone", "org", "no"]}"#;
+        let spec = spec(text);
+        assert_eq!(Spec::parse(&Spec::Rows(spec.clone()).to_json()).unwrap(), Spec::Rows(spec));
+    }
+
+    #[test]
+    fn the_faulty_field_is_named() {
+        for (fields, field) in [
+            (r#""kay": 1"#, "kay"),
+            (r#""scope": "org""#, "scope"),
+            (r#""confirm": "born""#, "confirm"),
+            (r#""confirm": ["a", "a"]"#, "confirm"),
+            (r#""normalize": {"phone": "shout"}"#, "normalize"),
+            (r#""normalize": {"phone": {"phone": "XX"}}"#, "normalize"),
+            (r#""normalize": {"phone": {"phone": "MY", "as": "email"}}"#, "normalize"),
+            (r#""normalize": {"phone": {"raw": "x"}}"#, "normalize"),
+            (r#""merge": {"name": "sum"}"#, "merge"),
+            (r#""merge": {"phone": "greatest"}"#, "merge"),
+            (r#""merge": {"phone": {"newest": "at"}}"#, "merge"),
+            (r#""references": {"d": {"target": "doctors", "by": {}}}"#, "references"),
+            (r#""references": {"d": {"target": "doctors", "by": {"a": "b"}, "missing": "guess"}}"#, "references"),
+            (r#""links": [{"table": "t", "id": "i", "columns": {}}]"#, "links"),
+            (r#""on_match": "merge""#, "on_match"),
+            (r#""ambiguous": "first""#, "ambiguous"),
+            (r#""on_error": "ignore""#, "on_error"),
+            (r#""protect": "phone""#, "protect"),
+            (r#""job_column": "j", "columns": ["j"]"#, "job_column"),
+        ] {
+            assert_eq!(field_of(fields), field, "{fields}");
+        }
+        assert_eq!(Spec::parse(r#"{"match": []}"#).unwrap_err().field, "match");
+        assert_eq!(Spec::parse(r#"{"match": [["a"], []]}"#).unwrap_err().field, "match");
+        assert_eq!(Spec::parse(r#"{"match": [["a", "a"]]}"#).unwrap_err().field, "match");
+        assert_eq!(Spec::parse(r#"{"kind": "rows"}"#).unwrap_err().field, "match");
+    }
+
+    #[test]
+    fn a_clock_goes_forward_and_keys_are_never_merged_by_order() {
+        let spec = spec(r#"{"match": [["no"]], "merge": {"*": "greatest", "status": {"newest": "at"}}}"#);
+        assert_eq!(spec.merge_of("at"), &Merge::Greatest);
+        assert_eq!(spec.merge_of("no"), &Merge::Coalesce);
+        let spec = super::tests::spec(r#"{"match": [["no"]], "merge": {"status": {"newest": "at"}}}"#);
+        assert_eq!(spec.merge_of("at"), &Merge::Greatest);
+        assert_eq!(spec.merge_of("status"), &Merge::Newest("at".into()));
+    }
+}

@@ -1,0 +1,12 @@
+//! The rows path: a JSON array in, an outcome a row out. Read, match, write; and what can be done about it afterwards.
+
+mod ingest;
+mod matching;
+mod read;
+mod references;
+mod rejects;
+mod target;
+pub mod undo;
+mod write;
+
+pub use target::Target;

@@ -1,0 +1,415 @@
+//! Rows as they came, read as values of the target's columns: what can't be read costs its row, and no other.
+
+use super::target::{Target, kind_of};
+use crate::backend;
+use crate::backend::json::{Document, Element};
+use crate::error::{OnceError, Result};
+use crate::spi;
+use once_core::rows::value::{Cell, Json, Kind};
+use once_core::spec::{Blank, Invalid, Merge};
+use once_core::sqlstate::is_jobs_own;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+
+/// Rows for one target. Cells stand in slots: the fields that any row has.
+#[derive(Default)]
+pub struct Batch<'a> {
+    /// The field of each slot.
+    pub slots: Vec<usize>,
+    slot_of: HashMap<usize, usize>,
+    pub lines: Vec<Line<'a>>,
+    /// What rows have and nothing takes.
+    pub unknown: BTreeSet<String>,
+    /// Cells that the database must be asked about: line and slot.
+    unsure: Vec<(usize, usize)>,
+    /// The different records that are referred to, a batch for each reference of the target.
+    pub references: Vec<Batch<'a>>,
+}
+
+/// A row.
+#[derive(Default)]
+pub struct Line<'a> {
+    pub number: i64,
+    pub cells: Vec<Cell<'a>>,
+    /// For each reference, the line of its batch.
+    pub references: Vec<Option<usize>>,
+    /// For each table of links, the columns of each link, without the record's id.
+    pub links: Vec<Vec<Vec<Cell<'a>>>>,
+    pub refusal: Option<Refusal>,
+}
+
+/// Why a row is rejected.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub column: Option<String>,
+    pub value: Option<String>,
+    pub reason: String,
+    pub sqlstate: Option<String>,
+}
+
+impl Refusal {
+    pub fn of(column: &str, value: Option<&str>, reason: impl Into<String>) -> Self {
+        Self { column: Some(column.into()), value: value.map(String::from), reason: reason.into(), sqlstate: None }
+    }
+
+    pub fn row(reason: impl Into<String>) -> Self {
+        Self { column: None, value: None, reason: reason.into(), sqlstate: None }
+    }
+
+    /// The reason, with the column that it is about.
+    pub fn shown(&self) -> String {
+        match &self.column {
+            Some(column) => format!("{column} {}", self.reason),
+            None => self.reason.clone(),
+        }
+    }
+}
+
+/// What takes a field of a row.
+enum Use {
+    Own(usize),
+    Reference(usize, usize),
+    Link(usize, usize),
+}
+
+impl<'a> Line<'a> {
+    pub fn cell(&self, slot: usize) -> &Cell<'a> {
+        const MISSING: Cell<'static> = Cell::Missing;
+        self.cells.get(slot).unwrap_or(&MISSING)
+    }
+
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.refusal.get_or_insert(refusal);
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// The slot of a field, if any row has it.
+    pub fn slot(&self, field: usize) -> Option<usize> {
+        self.slot_of.get(&field).copied()
+    }
+
+    fn slot_for(&mut self, field: usize) -> usize {
+        *self.slot_of.entry(field).or_insert_with(|| {
+            self.slots.push(field);
+            self.slots.len() - 1
+        })
+    }
+
+    fn set(&mut self, line: &mut Line<'a>, field: usize, cell: Cell<'a>) -> usize {
+        let slot = self.slot_for(field);
+        if line.cells.len() <= slot {
+            line.cells.resize(slot + 1, Cell::Missing);
+        }
+        line.cells[slot] = cell;
+        slot
+    }
+
+    /// Sets the cell of a line that was read.
+    pub fn fill(&mut self, line: usize, field: usize, cell: Cell<'a>) {
+        let mut taken = std::mem::take(&mut self.lines[line]);
+        self.set(&mut taken, field, cell);
+        self.lines[line] = taken;
+    }
+
+    /// Reads a value into a line's cell. What was given is kept beside what it is normalised to where the row is the
+    /// record's own (`is_own`), not one that refers to it.
+    fn put(&mut self, target: &Target, line: &mut Line<'a>, field: usize, json: Json<'a>, is_own: bool) {
+        let known = &target.fields[field];
+        let name = &known.column.name;
+        let is_blank = matches!(json, Json::String(text) if target.spec.blank == Blank::Null && text.trim().is_empty());
+        if json == Json::Null || is_blank {
+            if known.not_null && *target.spec.merge_of(name) == Merge::Overwrite {
+                line.refuse(Refusal::of(name, None, "can't be null"));
+            }
+            self.set(line, field, Cell::Null);
+            return;
+        }
+        let mut json = json;
+        if let Some(normalize) = &known.normalize {
+            let given: Cow<'a, str> = match json {
+                Json::String(text) => text.into(),
+                other => other.shown().into_owned().into(),
+            };
+            let kept = |column: &Option<String>| column.as_ref().and_then(|name| target.field(name));
+            if let Some(raw) = kept(&normalize.raw).filter(|_| is_own) {
+                self.set(line, raw, Cell::Text(given.clone()));
+            }
+            let normal = match &given {
+                Cow::Borrowed(text) => normalize.normalizer.apply(text),
+                Cow::Owned(text) => normalize.normalizer.apply(text).map(|n| n.map(|n| n.into_owned().into())),
+            };
+            match normal {
+                Ok(Some(normal)) => {
+                    if let Some(version) = kept(&normalize.version) {
+                        self.set(line, version, Cell::Text(normalize.normalizer.version().into()));
+                    }
+                    json = match normal {
+                        Cow::Borrowed(text) => Json::String(text),
+                        Cow::Owned(text) => return self.read(target, line, field, Json::Number(text), &given),
+                    };
+                }
+                Ok(None) => {
+                    self.set(line, field, Cell::Null);
+                    return;
+                }
+                Err(_) if normalize.invalid == Invalid::Null => {
+                    self.set(line, field, Cell::Null);
+                    return;
+                }
+                Err(invalid) => return line.refuse(Refusal::of(name, Some(&given), invalid.to_string())),
+            }
+        }
+        self.read(target, line, field, json.clone(), &json.shown());
+    }
+
+    fn read(&mut self, target: &Target, line: &mut Line<'a>, field: usize, json: Json<'a>, given: &str) {
+        let known = &target.fields[field];
+        match known.kind.read(json) {
+            Ok(reading) => {
+                let slot = self.set(line, field, Cell::Text(reading.text));
+                if !reading.sure {
+                    self.unsure.push((self.lines.len(), slot));
+                }
+            }
+            Err(reason) => line.refuse(Refusal::of(&known.column.name, Some(given), reason)),
+        }
+    }
+
+    /// Refuses the lines whose values their types do not take; these are asked about all at once.
+    fn settle(&mut self, target: &Target) -> Result<()> {
+        let mut by_slot: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (line, slot) in std::mem::take(&mut self.unsure) {
+            if self.lines.get(line).is_some_and(|line| line.refusal.is_none()) {
+                by_slot.entry(slot).or_default().push(line);
+            }
+        }
+        for (slot, lines) in by_slot {
+            let column = &target.fields[self.slots[slot]].column;
+            let texts: Vec<&str> = lines.iter().filter_map(|line| self.lines[*line].cell(slot).text()).collect();
+            let mut refused = Vec::new();
+            check(&texts, &column.sql_type, 0, &mut refused)?;
+            let refusal = |(at, sqlstate, reason): (usize, String, String)| {
+                let refusal = Refusal::of(&column.name, Some(texts[at]), format!("is refused: {reason}"));
+                (lines[at], Refusal { sqlstate: Some(sqlstate), ..refusal })
+            };
+            let refusals: Vec<(usize, Refusal)> = refused.into_iter().map(refusal).collect();
+            for (line, refusal) in refusals {
+                self.lines[line].refuse(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    fn require(&self, target: &Target, line: &mut Line<'a>) {
+        for (field, known) in target.fields.iter().enumerate().filter(|(_, known)| known.required) {
+            let referred =
+                target.references.iter().zip(&line.references).any(|(r, sub)| r.field == field && sub.is_some());
+            let filled = self.slot(field).is_some_and(|slot| line.cell(slot).text().is_some());
+            if !filled && !referred {
+                line.refuse(Refusal::of(&known.column.name, None, "is missing"));
+            }
+        }
+    }
+}
+
+/// Which of the texts the type does not take: halves are tried until each that fails stands alone. Each try is undone, and
+/// takes no transaction id.
+fn check(texts: &[&str], sql_type: &str, from: usize, refused: &mut Vec<(usize, String, String)>) -> Result<()> {
+    let sql = format!("SELECT count(CAST(u.v AS {sql_type})) FROM unnest($1) AS u(v)");
+    let values: Vec<String> = texts.iter().map(|text| text.to_string()).collect();
+    match backend::subtransaction(|| spi::read_one(&sql, &[values.into()], |row| row.need::<i64>(1))) {
+        Ok(result) => result.map(drop),
+        Err(error) if !is_jobs_own(&error.sqlstate) => error.rethrow(),
+        Err(error) if texts.len() == 1 => {
+            refused.push((from, error.sqlstate, error.message));
+            Ok(())
+        }
+        Err(_) => {
+            let (left, right) = texts.split_at(texts.len() / 2);
+            check(left, sql_type, from, refused)?;
+            check(right, sql_type, from + left.len(), refused)
+        }
+    }
+}
+
+/// The rows of a JSON array; `numbers` where they are not 1, 2, 3, ….
+///
+/// # Errors
+/// `22023` where it is no array.
+pub fn rows<'a>(target: &Target, document: &'a Document, numbers: Option<&[i64]>) -> Result<Batch<'a>> {
+    let elements = document.elements().ok_or(OnceError::NotRows)?;
+    let uses = uses(target);
+    let mut batch =
+        Batch { references: target.references.iter().map(|_| Batch::default()).collect(), ..Batch::default() };
+    batch.lines.reserve(document.len());
+    let mut known: Vec<HashMap<Vec<Cell<'a>>, usize>> = target.references.iter().map(|_| HashMap::new()).collect();
+    for (at, element) in elements.enumerate() {
+        if at % 1000 == 0 {
+            pgrx::check_for_interrupts!();
+        }
+        let number = numbers.and_then(|numbers| numbers.get(at)).copied();
+        let mut line = Line { number: number.unwrap_or(i64::try_from(at + 1).unwrap_or(i64::MAX)), ..Line::default() };
+        match element {
+            Element::Other(kind) => line.refuse(Refusal::row(format!("the row is {kind}, not an object"))),
+            Element::Object(fields) => {
+                let mut referred: Vec<Vec<(usize, Json<'a>)>> = target.references.iter().map(|_| Vec::new()).collect();
+                let mut linked: Vec<Vec<Json<'a>>> =
+                    target.links.iter().map(|link| vec![Json::Null; link.sources.len()]).collect();
+                for (name, json) in fields {
+                    let Some(uses) = uses.get(name) else {
+                        if !batch.unknown.contains(name) {
+                            batch.unknown.insert(name.into());
+                        }
+                        continue;
+                    };
+                    let (last, others) = match uses.split_last() {
+                        Some(split) => split,
+                        None => continue,
+                    };
+                    let mut take = |batch: &mut Batch<'a>, line: &mut Line<'a>, which: &Use, json: Json<'a>| match which
+                    {
+                        Use::Own(field) => batch.put(target, line, *field, json, true),
+                        Use::Reference(reference, field) => referred[*reference].push((*field, json)),
+                        Use::Link(link, column) => linked[*link][*column] = json,
+                    };
+                    for which in others {
+                        take(&mut batch, &mut line, which, json.clone());
+                    }
+                    take(&mut batch, &mut line, last, json);
+                }
+                for (number, given) in referred.into_iter().enumerate() {
+                    let found = refer(target, &mut batch, &line, number, given, &mut known[number]);
+                    line.references.push(found);
+                }
+                for (number, given) in linked.into_iter().enumerate() {
+                    match links(target, number, given) {
+                        Ok(links) => line.links.push(links),
+                        Err(refusal) => line.refuse(refusal),
+                    }
+                }
+                if line.refusal.is_none() {
+                    batch.require(target, &mut line);
+                }
+            }
+        }
+        batch.lines.push(line);
+    }
+    batch.settle(target)?;
+    for (reference, batch) in target.references.iter().zip(&mut batch.references) {
+        batch.settle(&reference.target)?;
+    }
+    Ok(batch)
+}
+
+fn uses(target: &Target) -> HashMap<&str, Vec<Use>> {
+    let mut uses: HashMap<&str, Vec<Use>> = HashMap::new();
+    let kept: Vec<&String> = target.spec.normalize.values().flat_map(|n| n.raw.iter().chain(&n.version)).collect();
+    for (field, known) in target.fields.iter().enumerate() {
+        let listed = target.spec.columns.as_ref().is_none_or(|columns| columns.contains(&known.column.name));
+        let tracked = target.spec.tracked().contains(&known.column.name.as_str());
+        if !kept.contains(&&known.column.name) && (listed || tracked) {
+            uses.entry(&known.column.name).or_default().push(Use::Own(field));
+        }
+    }
+    for (number, reference) in target.references.iter().enumerate() {
+        for (field, name) in &reference.by {
+            uses.entry(name).or_default().push(Use::Reference(number, *field));
+        }
+    }
+    for (number, link) in target.links.iter().enumerate() {
+        for (column, name) in link.sources.iter().enumerate() {
+            uses.entry(name).or_default().push(Use::Link(number, column));
+        }
+    }
+    uses
+}
+
+/// The line of the reference's batch that the row means; none where the row has the id itself, or says nothing.
+fn refer<'a>(
+    target: &Target,
+    batch: &mut Batch<'a>,
+    line: &Line<'a>,
+    number: usize,
+    given: Vec<(usize, Json<'a>)>,
+    known: &mut HashMap<Vec<Cell<'a>>, usize>,
+) -> Option<usize> {
+    let reference = &target.references[number];
+    let own = batch.slot(reference.field).is_some_and(|slot| line.cell(slot).text().is_some());
+    let other = &reference.target;
+    let scope = other.spec.scope.as_ref().and_then(|name| other.field(name));
+    let says = |(field, json): &(usize, Json<'_>)| {
+        Some(*field) != scope
+            && !matches!(json, Json::Null)
+            && !matches!(json, Json::String(text) if text.trim().is_empty())
+    };
+    if own || !given.iter().any(says) {
+        return None;
+    }
+    let batch = &mut batch.references[number];
+    let mut sub = Line { number: line.number, ..Line::default() };
+    let before = batch.unsure.len();
+    for (field, json) in given {
+        batch.put(other, &mut sub, field, json, false);
+    }
+    sub.cells.resize(batch.slots.len(), Cell::Missing);
+    // A value that was refused has no cell that would tell the line from others.
+    if sub.refusal.is_none()
+        && let Some(there) = known.get(&sub.cells)
+    {
+        batch.unsure.truncate(before);
+        return Some(*there);
+    }
+    if sub.refusal.is_none() {
+        known.insert(sub.cells.clone(), batch.lines.len());
+    }
+    batch.lines.push(sub);
+    Some(batch.lines.len() - 1)
+}
+
+/// The links of a row: one for each element where a field is an array; none where one says nothing.
+fn links<'a>(target: &Target, number: usize, given: Vec<Json<'a>>) -> std::result::Result<Vec<Vec<Cell<'a>>>, Refusal> {
+    let link = &target.links[number];
+    let arrays = given.iter().filter(|json| matches!(json, Json::Array(_))).count();
+    if arrays > 1 {
+        return Err(Refusal::of(&link.sources[0], None, "and another field of the same link are both arrays"));
+    }
+    let mut rows: Vec<Vec<Cell<'a>>> = vec![Vec::new()];
+    for ((json, (_, column)), source) in given.into_iter().zip(&link.columns[1..]).zip(&link.sources) {
+        let kind = kind_of(column);
+        let one = |json: Json<'_>| -> std::result::Result<Option<Cell<'a>>, Refusal> {
+            if json == Json::Null || matches!(json, Json::String(text) if text.trim().is_empty()) {
+                return Ok(None);
+            }
+            let shown = json.shown().into_owned();
+            match kind.read(json) {
+                Ok(reading) => Ok(Some(Cell::Text(reading.text.into_owned().into()))),
+                Err(reason) => Err(Refusal::of(source, Some(&shown), reason)),
+            }
+        };
+        let values: Vec<Cell<'a>> = match (&json, &kind) {
+            (Json::Array(text), kind) if !matches!(kind, Kind::Array { .. } | Kind::Json) => {
+                let elements: Vec<serde_json::Value> =
+                    serde_json::from_str(text).map_err(|error| Refusal::of(source, Some(text), error.to_string()))?;
+                let mut values = Vec::new();
+                for element in &elements {
+                    let json = match element {
+                        serde_json::Value::Null => Json::Null,
+                        serde_json::Value::String(text) => Json::String(text),
+                        serde_json::Value::Number(number) => Json::Number(number.to_string()),
+                        serde_json::Value::Bool(value) => Json::Bool(*value),
+                        other => Json::Object(other.to_string()),
+                    };
+                    values.extend(one(json)?);
+                }
+                values
+            }
+            _ => one(json)?.into_iter().collect(),
+        };
+        rows = rows
+            .iter()
+            .flat_map(|row| values.iter().map(move |value| [row.clone(), vec![value.clone()]].concat()))
+            .collect();
+    }
+    Ok(rows)
+}

@@ -1,0 +1,73 @@
+//! Columns that hold the id of a record of another target: resolved for all rows at once.
+
+use super::matching::{Matched, matched, placeholder};
+use super::read::{Batch, Refusal};
+use super::target::{Reference, Target};
+use crate::error::Result;
+use once_core::rows::plan::{Fate, Holder};
+use once_core::rows::value::Cell;
+use once_core::spec::{Missing, OnMatch};
+
+/// Fills the referring columns of the lines: with an id, or with what stands for a record that is yet to be made. Gives
+/// what was matched for each reference.
+pub fn resolve<'a>(target: &Target, batch: &mut Batch<'a>) -> Result<Vec<Matched<'a>>> {
+    let mut found = Vec::with_capacity(target.references.len());
+    for (number, reference) in target.references.iter().enumerate() {
+        let mut subs = std::mem::take(&mut batch.references[number]);
+        let pending = vec![true; subs.lines.len()];
+        let matched = matched(&reference.target, &mut subs, OnMatch::Skip, &pending)?;
+        let answers: Vec<_> = (0..subs.lines.len()).map(|line| answer(reference, &subs, &matched, line)).collect();
+        let name = &target.fields[reference.field].column.name;
+        for at in 0..batch.lines.len() {
+            let Some(Some(sub)) = batch.lines[at].references.get(number).copied() else { continue };
+            match &answers[sub] {
+                Ok(id) => batch.fill(at, reference.field, id.clone()),
+                Err(refusal) => {
+                    let value = refusal.value.as_deref();
+                    let refusal = Refusal::of(name, value, format!("is not known: {}", refusal.shown()));
+                    batch.lines[at].refuse(refusal);
+                }
+            }
+        }
+        batch.references[number] = subs;
+        found.push(matched);
+    }
+    Ok(found)
+}
+
+fn answer<'a>(
+    reference: &Reference,
+    subs: &Batch<'a>,
+    matched: &Matched<'_>,
+    line: usize,
+) -> std::result::Result<Cell<'a>, Refusal> {
+    let target = &reference.target;
+    let sub = &subs.lines[line];
+    if let Some(refusal) = &sub.refusal {
+        return Err(refusal.clone());
+    }
+    let make = |group: usize| match reference.missing {
+        Missing::Reject => Err(Refusal::row(format!("no record of target \"{}\" has it", target.name))),
+        Missing::Create => match lacking(target, subs, matched.group(group).rows[0]) {
+            Some(name) => Err(Refusal::of(name, None, "is missing")),
+            None => Ok(Cell::Text(placeholder(group))),
+        },
+    };
+    match &matched.plan.fates[line] {
+        Fate::Skipped { several: true, .. } => {
+            Err(Refusal::row(format!("several records of target \"{}\" have it", target.name)))
+        }
+        Fate::Skipped { holder: Holder::Record(record), .. } => {
+            Ok(matched.records[*record].first().map_or(Cell::Null, |id| Cell::Text(id.clone().into())))
+        }
+        Fate::Skipped { holder: Holder::New(group), .. } | Fate::Grouped { group, .. } => make(*group),
+        _ => Err(Refusal::row(format!("the row does not say which record of target \"{}\" it means", target.name))),
+    }
+}
+
+/// What a new record of the target must have, and this line has not.
+fn lacking<'t>(target: &'t Target, subs: &Batch<'_>, line: usize) -> Option<&'t str> {
+    let has = |field: usize| subs.slot(field).is_some_and(|slot| subs.lines[line].cell(slot).text().is_some());
+    let lacks = |(field, known): &(usize, &super::target::Field)| (known.required || known.needed) && !has(*field);
+    target.fields.iter().enumerate().find(lacks).map(|(_, known)| known.column.name.as_str())
+}

@@ -1,0 +1,109 @@
+//! Rows that were not taken: kept with the reason, and tried again once the cause is mended.
+
+use super::ingest::{Call, Outcome, Work};
+use super::target::Target;
+use crate::backend::Jsonb;
+use crate::error::{OnceError, Result};
+use crate::{jobs, spi};
+use once_core::spec::Spec;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{JsonB, Uuid};
+use serde_json::json;
+
+/// Keeps the rejected rows of a job, and (`ambiguous`) those that found several records.
+pub fn write(target: &Target, job: Uuid, rows: Jsonb, work: &Work, ambiguous: bool) -> Result<()> {
+    let kept = |outcome: Outcome| outcome == Outcome::Rejected || (ambiguous && outcome == Outcome::Ambiguous);
+    let refused: Vec<(usize, &(i64, _))> =
+        work.outcomes.iter().enumerate().filter(|(_, (_, told))| kept(told.outcome)).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let refusal = |(_, (_, told)): &(usize, &(i64, super::ingest::Told))| told.refusal.clone();
+    let reasons: Vec<Option<String>> = refused.iter().map(|row| refusal(row).map(|r| r.shown())).collect();
+    let columns: Vec<Option<String>> = refused.iter().map(|row| refusal(row).and_then(|r| r.column)).collect();
+    let values: Vec<Option<String>> = refused.iter().map(|row| refusal(row).and_then(|r| r.value)).collect();
+    let states: Vec<Option<String>> = refused.iter().map(|row| refusal(row).and_then(|r| r.sqlstate)).collect();
+    let places: Vec<i64> = refused.iter().map(|(at, _)| i64::try_from(*at).unwrap_or(i64::MAX)).collect();
+    let numbers: Vec<i64> = refused.iter().map(|(_, (number, _))| *number).collect();
+    let insert = format!(
+        "INSERT INTO {} (target, line, column_name, value, reason, sqlstate, job_id, original, relation_schema, relation_name) \
+         SELECT $1, u.line, u.col, u.val, coalesce(u.reason, 'was refused'), u.state, $2, $3 -> u.place::int, $4, $5 \
+         FROM ROWS FROM (unnest($6), unnest($7), unnest($8), unnest($9), unnest($10), unnest($11)) \
+         AS u(place, line, col, val, reason, state)",
+        spi::own("import_rejects")?
+    );
+    let relation = &target.table.relation;
+    let args = [
+        target.name.as_str().into(),
+        job.into(),
+        rows.into(),
+        relation.schema.as_str().into(),
+        relation.name.as_str().into(),
+        places.into(),
+        numbers.into(),
+        columns.into(),
+        values.into(),
+        reasons.into(),
+        states.into(),
+    ];
+    spi::write(&insert, &args).map(drop)
+}
+
+/// Takes the rejected rows of a job in again, as a job of its own, now that their cause may be mended. Those that are taken
+/// count as resolved; the others stay on record with the first job.
+///
+/// Gives what `ingest` gives, rows with their first numbers; `job_id` is NULL where there was nothing to try.
+///
+/// # Errors
+/// `22004` for NULL, `P0002` for an unknown job, `42809` where the job is none of rows, and as `ingest`.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn replay_rejects(job: Option<Uuid>) -> std::result::Result<JsonB, ErrorReport> {
+    let job = jobs::load(job, false)?;
+    let Spec::Rows(_) = job.spec()? else {
+        return Err(OnceError::WrongKind { name: job.target, is: "bulk".into(), must: "rows".into() }.into());
+    };
+    let target = Target::open(Some(job.target.clone()))?;
+    // Locked: who replays the same job beside us waits, and finds them resolved.
+    let open = format!(
+        "SELECT coalesce(array_agg(r.id ORDER BY r.line), '{{}}'), coalesce(array_agg(r.line ORDER BY r.line), '{{}}'), \
+         coalesce(jsonb_agg(r.original ORDER BY r.line), '[]'), jsonb_build_object('replay_of', $1) \
+         FROM (SELECT * FROM {} WHERE job_id = $1 AND resolved_at IS NULL ORDER BY line FOR UPDATE) r",
+        spi::own("import_rejects")?
+    );
+    let answer = spi::with_row(&open, &[job.id.into()], |row| {
+        let (ids, numbers): (Vec<i64>, Vec<i64>) = (row.need(1)?, row.need(2)?);
+        let (rows, info): (Jsonb, Jsonb) = (row.need(3)?, row.need(4)?);
+        if ids.is_empty() {
+            let counts =
+                json!({"inserted": 0, "updated": 0, "unchanged": 0, "duplicate": 0, "ambiguous": 0, "rejected": 0});
+            let mut answer = json!({"success": true, "job_id": null, "total": 0, "errors": []});
+            for (name, count) in counts.as_object().into_iter().flatten() {
+                answer[name] = count.clone();
+            }
+            return Ok(answer);
+        }
+        let call = Call {
+            target: &target,
+            rows,
+            source_info: Some(info),
+            dry_run: false,
+            numbers: Some(numbers),
+            replayed: Some(job.id),
+        };
+        let (work, answer) = spi::exact(&target.spec.timezone, || call.run())?;
+        let taken = |outcome: Outcome| !matches!(outcome, Outcome::Rejected | Outcome::Ambiguous);
+        let resolved: Vec<i64> =
+            ids.iter().zip(&work.outcomes).filter(|(_, (_, told))| taken(told.outcome)).map(|(id, _)| *id).collect();
+        if answer["success"] == json!(true) && !resolved.is_empty() {
+            let resolve = format!(
+                "UPDATE {} SET resolved_at = clock_timestamp() WHERE id = ANY ($1)",
+                spi::own("import_rejects")?
+            );
+            spi::write(&resolve, &[resolved.into()])?;
+        }
+        Ok(answer)
+    })?;
+    Ok(JsonB(answer))
+}

@@ -1,0 +1,451 @@
+//! Writing what was matched: records that are referred to, then the rows' own, then their links. What the database
+//! refuses is told row by row.
+
+use super::matching::{Matched, awaited, columns, index, mergeable, updates};
+use super::read::{Batch, Line, Refusal};
+use super::target::{LinkTable, Target};
+use crate::backend;
+use crate::backend::store::{Column as Stored, Store};
+use crate::error::Result;
+use crate::jobs::{Failure, Stop};
+use crate::spi;
+use crate::targets;
+use once_core::ident::Relation;
+use once_core::rows::statements::{Column, Key};
+use once_core::rows::value::Cell;
+use once_core::spec::Merge;
+use once_core::sqlstate::is_jobs_own;
+use pgrx::{Uuid, pg_sys};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// The part of a job that is its target's own records; references are 1, 2, …, and links begin here.
+pub const OWN: i16 = 0;
+pub const LINKS: i16 = 100;
+
+/// A job's writing.
+pub struct Writer<'t> {
+    pub target: &'t Target,
+    pub job: Uuid,
+    pub images: Relation,
+    /// The images of records that this job has touched, by what names them.
+    pub touched: HashMap<Vec<String>, i64>,
+    /// The numbers of the next images of references and links.
+    next: i64,
+}
+
+/// What has become of groups.
+#[derive(Default)]
+pub struct Written {
+    pub inserted: HashMap<usize, Vec<String>>,
+    pub updated: HashSet<usize>,
+    /// Their keys came meanwhile.
+    pub lost: BTreeSet<usize>,
+    pub refused: Vec<(usize, Refusal)>,
+}
+
+/// How rounds end.
+pub enum Round {
+    Written(Written),
+    /// What was matched is not so any more.
+    Again,
+}
+
+type Step<T> = std::result::Result<T, Stop>;
+
+impl<'t> Writer<'t> {
+    pub fn new(target: &'t Target, job: Uuid, images: Relation) -> Self {
+        Self { target, job, images, touched: HashMap::new(), next: 1 }
+    }
+
+    fn numbers(&mut self, count: usize) -> i64 {
+        let first = self.next;
+        self.next = first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+        first
+    }
+
+    /// Writes all groups that make or change a record. `or_fail`: a key that has come meanwhile is an error.
+    pub fn write<'a>(
+        &mut self,
+        batch: &Batch<'a>,
+        matched: &mut Matched<'a>,
+        references: &[Matched<'a>],
+        or_fail: bool,
+    ) -> Step<Round> {
+        let groups: Vec<usize> = (0..matched.plan.groups.len())
+            .filter(|group| matched.group(*group).record.is_none() || !matched.changes[*group].is_empty())
+            .collect();
+        if !self.make_references(batch, matched, references, &groups)? {
+            return Ok(Round::Again);
+        }
+        if !self.lock(batch, matched, &groups)? {
+            return Ok(Round::Again);
+        }
+        let mut written = Written::default();
+        self.attempt(batch, matched, &groups, or_fail, &mut written)?;
+        for (group, identity) in &written.inserted {
+            let first = number(matched.group(*group).rows[0]);
+            self.touched.insert(identity.clone(), first);
+        }
+        Ok(Round::Written(written))
+    }
+
+    /// In a subtransaction; where that fails by the rows' own doing, halves are tried until each that fails is alone.
+    fn attempt<'a>(
+        &mut self,
+        batch: &Batch<'a>,
+        matched: &Matched<'a>,
+        groups: &[usize],
+        or_fail: bool,
+        written: &mut Written,
+    ) -> Step<()> {
+        if groups.is_empty() {
+            return Ok(());
+        }
+        match backend::subtransaction(|| self.write_groups(batch, matched, groups, or_fail)) {
+            Ok(done) => {
+                let done = done?;
+                written.inserted.extend(done.inserted);
+                written.updated.extend(done.updated);
+                written.lost.extend(done.lost);
+            }
+            Err(error) if !is_jobs_own(&error.sqlstate) => error.rethrow(),
+            Err(error) => match groups {
+                [only] => {
+                    let reason = match &error.detail {
+                        Some(detail) => format!("{} ({detail})", error.message),
+                        None => error.message.clone(),
+                    };
+                    let refusal = Refusal { sqlstate: Some(error.sqlstate.clone()), ..Refusal::row(reason) };
+                    written.refused.push((*only, refusal));
+                }
+                _ => {
+                    let (left, right) = groups.split_at(groups.len() / 2);
+                    self.attempt(batch, matched, left, or_fail, written)?;
+                    self.attempt(batch, matched, right, or_fail, written)?;
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn write_groups<'a>(
+        &mut self,
+        batch: &Batch<'a>,
+        matched: &Matched<'a>,
+        groups: &[usize],
+        or_fail: bool,
+    ) -> Step<Written> {
+        let (new, old): (Vec<usize>, Vec<usize>) =
+            groups.iter().partition(|group| matched.group(**group).record.is_none());
+        let mut written = Written { updated: self.update(batch, matched, &old)?, ..Written::default() };
+        let labelled: Vec<(usize, i64)> = new.iter().map(|g| (*g, number(matched.group(*g).rows[0]))).collect();
+        let made = insert(self.target, batch, &matched.merged, &labelled, OWN, self.job, &self.images, or_fail)?;
+        for (group, label) in labelled {
+            match made.get(&label) {
+                Some(identity) => drop(written.inserted.insert(group, identity.clone())),
+                None => drop(written.lost.insert(group)),
+            }
+        }
+        for number in 0..self.target.links.len() {
+            written.updated.extend(self.link(batch, matched, groups, &written, number)?);
+        }
+        for (_, oid) in self.target.tables() {
+            targets::check_constraints_now(oid)?;
+        }
+        Ok(written)
+    }
+
+    /// The labels of the images of these groups of records.
+    fn labelled(&self, matched: &Matched<'_>, groups: &[usize]) -> Vec<(usize, i64)> {
+        let label = |group: &usize| {
+            let own = number(matched.group(*group).rows[0]);
+            let name = matched.group(*group).record.map(|record| &matched.records[record]);
+            (*group, name.and_then(|name| self.touched.get(name)).copied().unwrap_or(own))
+        };
+        groups.iter().map(label).collect()
+    }
+
+    /// Locks the records that are about to change, in order; false where one is not as it was when it was matched.
+    fn lock(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<bool> {
+        let old: Vec<usize> = groups.iter().copied().filter(|g| matched.group(*g).record.is_some()).collect();
+        if old.is_empty() {
+            return Ok(true);
+        }
+        let labels: Vec<(usize, i64)> = old.iter().map(|group| (*group, number(*group))).collect();
+        let store = updates(self.target, batch, matched, &labels);
+        let locked = spi::over(&[&store], &self.target.table.lock(), &[], |row| {
+            Ok((index(row.need::<i64>(1)?), row.need::<Vec<Option<String>>>(2)?))
+        })?;
+        let told = self.target.is_many_keyed();
+        let same = |(group, now): &(usize, Vec<Option<String>>)| {
+            let then = matched.group(*group).record.and_then(|record| matched.tracked[record].as_ref());
+            !told || then.is_none_or(|then| then == now)
+        };
+        Ok(locked.len() == old.len() && locked.iter().all(same) && (told || self.still_found(batch, matched, &old)?))
+    }
+
+    /// Whether each record still has the key that found it, asked where its values were not told.
+    fn still_found(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<bool> {
+        let mut columns = vec![Stored::plain("n", pg_sys::INT8OID)];
+        let tracked: Vec<usize> = self.target.table.tracked.iter().filter_map(|n| self.target.field(n)).collect();
+        columns.extend(tracked.iter().map(|field| self.target.fields[*field].stored()));
+        let mut store = Store::new("once_keys", &columns);
+        for group in groups {
+            let label = group.to_string();
+            let line = &batch.lines[matched.group(*group).rows[0]];
+            let cells = tracked.iter().map(|field| batch.slot(*field).and_then(|slot| line.cell(slot).text()));
+            store.push(std::iter::once(Some(label.as_str())).chain(cells));
+        }
+        let found = spi::over(&[&store], &self.target.table.find(false), &[], |row| {
+            Ok((index(row.need::<i64>(1)?), row.need::<Vec<String>>(3)?))
+        })?;
+        let name = |group: usize| matched.group(group).record.map(|record| &matched.records[record]);
+        Ok(found.len() == groups.len() && found.iter().all(|(group, found)| name(*group) == Some(found)))
+    }
+
+    fn update(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Step<HashSet<usize>> {
+        if groups.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let slots = mergeable(self.target, batch);
+        let named = columns(self.target, batch);
+        let columns: Vec<&Column> = slots.iter().filter_map(|slot| named[*slot]).collect();
+        let labels = self.labelled(matched, groups);
+        let store = updates(self.target, batch, matched, &labels);
+        let sql = self.target.table.update(&columns, &self.images);
+        let changed = spi::over(&[&store], &sql, &[self.job.into(), OWN.into()], |row| row.need::<i64>(1))?;
+        let changed: HashSet<i64> = changed.into_iter().collect();
+        Ok(labels.into_iter().filter(|(_, label)| changed.contains(label)).map(|(group, _)| group).collect())
+    }
+
+    /// Makes the records that the groups refer to and that are not there; false where one has come meanwhile.
+    fn make_references<'a>(
+        &mut self,
+        batch: &Batch<'a>,
+        matched: &mut Matched<'a>,
+        references: &[Matched<'a>],
+        groups: &[usize],
+    ) -> Step<bool> {
+        for (at, found) in references.iter().enumerate() {
+            let reference = &self.target.references[at];
+            let Some(slot) = batch.slot(reference.field) else { continue };
+            let wanted: BTreeSet<usize> =
+                groups.iter().filter_map(|group| matched.merged[*group].get(slot).and_then(awaited)).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let first = self.numbers(wanted.len());
+            let labelled: Vec<(usize, i64)> = wanted.into_iter().zip(first..).collect();
+            let subs = &batch.references[at];
+            let part = i16::try_from(at + 1).unwrap_or(i16::MAX);
+            let made = insert(&reference.target, subs, &found.merged, &labelled, part, self.job, &self.images, false)?;
+            if made.len() < labelled.len() {
+                return Ok(false);
+            }
+            targets::check_constraints_now(reference.target.oid)?;
+            let ids: HashMap<usize, &String> =
+                labelled.iter().filter_map(|(group, label)| Some((*group, made.get(label)?.first()?))).collect();
+            for cells in &mut matched.merged {
+                let Some(cell) = cells.get_mut(slot) else { continue };
+                if let Some(id) = awaited(cell).and_then(|group| ids.get(&group)) {
+                    *cell = Cell::Text((*id).clone().into());
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Adds the links of these groups to one of the tables; gives the groups that got any.
+    fn link<'a>(
+        &mut self,
+        batch: &Batch<'a>,
+        matched: &Matched<'a>,
+        groups: &[usize],
+        written: &Written,
+        number: usize,
+    ) -> Step<HashSet<usize>> {
+        let id = |group: usize| match matched.group(group).record {
+            Some(record) => matched.records[record].first(),
+            None => written.inserted.get(&group).and_then(|identity| identity.first()),
+        };
+        let link = &self.target.links[number];
+        let rows = links(batch, matched, groups, number, &id);
+        if rows.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let first = self.numbers(rows.len());
+        let store = link_store(link, rows.iter().map(|(_, cells)| cells.as_slice()), first);
+        let part = LINKS + i16::try_from(number).unwrap_or(i16::MAX - LINKS);
+        let sql = link.statements().insert(&link.table, &self.images);
+        let made = spi::over(&[&store], &sql, &[self.job.into(), part.into()], |row| row.need::<i64>(1))?;
+        Ok(made.into_iter().filter_map(|label| rows.get(index(label - first)).map(|(group, _)| *group)).collect())
+    }
+}
+
+fn number(index: usize) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}
+
+/// The different links of the groups whose records have an id: group, and the columns of the table, the id first.
+fn links<'i>(
+    batch: &Batch<'_>,
+    matched: &Matched<'_>,
+    groups: &[usize],
+    number: usize,
+    id: &dyn Fn(usize) -> Option<&'i String>,
+) -> Vec<(usize, Vec<String>)> {
+    let mut seen = HashSet::new();
+    let mut rows = Vec::new();
+    for group in groups {
+        let Some(id) = id(*group) else { continue };
+        for line in &matched.group(*group).rows {
+            for link in batch.lines[*line].links.get(number).into_iter().flatten() {
+                let mut cells = vec![id.clone()];
+                cells.extend(link.iter().filter_map(|cell| cell.text().map(String::from)));
+                if seen.insert(cells.clone()) {
+                    rows.push((*group, cells));
+                }
+            }
+        }
+    }
+    rows
+}
+
+fn link_store<'r>(link: &LinkTable, rows: impl Iterator<Item = &'r [String]>, first: i64) -> Store {
+    let mut columns = vec![Stored::plain("n", pg_sys::INT8OID)];
+    columns.extend(link.columns.iter().map(|(_, column)| super::target::stored(column, &column.name)));
+    let mut store = Store::new("once_links", &columns);
+    for (label, cells) in (first..).zip(rows) {
+        let label = label.to_string();
+        store.push(std::iter::once(Some(label.as_str())).chain(cells.iter().map(|cell| Some(cell.as_str()))));
+    }
+    store
+}
+
+/// The tables of links that a group of a record would add to.
+pub fn missing_links(target: &Target, batch: &Batch<'_>, matched: &mut Matched<'_>) -> Result<()> {
+    let groups: Vec<usize> = (0..matched.plan.groups.len()).filter(|g| matched.group(*g).record.is_some()).collect();
+    for (number, link) in target.links.iter().enumerate() {
+        let id = |group: usize| matched.group(group).record.and_then(|record| matched.records[record].first());
+        let rows = links(batch, matched, &groups, number, &id);
+        if rows.is_empty() {
+            continue;
+        }
+        let store = link_store(link, rows.iter().map(|(_, cells)| cells.as_slice()), 0);
+        let missing = spi::over(&[&store], &link.statements().missing(), &[], |row| row.need::<i64>(1))?;
+        let lacking: BTreeSet<usize> = missing.into_iter().map(|label| rows[index(label)].0).collect();
+        for group in lacking {
+            matched.changes[group].push(link.table.relation.name.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Makes records of merged rows, each under its label; gives what names those that were made.
+#[allow(clippy::too_many_arguments)]
+fn insert<'a>(
+    target: &Target,
+    batch: &Batch<'a>,
+    merged: &[Vec<Cell<'a>>],
+    labelled: &[(usize, i64)],
+    part: i16,
+    job: Uuid,
+    images: &Relation,
+    or_fail: bool,
+) -> Step<HashMap<i64, Vec<String>>> {
+    if labelled.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let named = columns(target, batch);
+    let mut stored = vec![Stored::plain("n", pg_sys::INT8OID), Stored::plain("k", pg_sys::INT8OID)];
+    for (slot, column) in named.iter().enumerate() {
+        stored.push(target.fields[batch.slots[slot]].stored());
+        if let Some(column) = column.filter(|column| column.merge == Merge::Overwrite) {
+            stored.push(Stored::plain(&column.given_name(), pg_sys::BOOLOID));
+        }
+    }
+    // Statements speak of all columns of the keys.
+    let absent: Vec<&str> = target
+        .table
+        .tracked
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !named.iter().flatten().any(|column| column.name == *name))
+        .collect();
+    stored.extend(absent.iter().filter_map(|name| target.field(name)).map(|field| target.fields[field].stored()));
+    let mut store = Store::new("once_inserts", &stored);
+    let mut keys = BTreeSet::new();
+    let missing = Cell::Missing;
+    for (group, label) in labelled {
+        let cells = &merged[*group];
+        let cell = |slot: usize| cells.get(slot).unwrap_or(&missing);
+        let has = |name: &str| {
+            let slot = named.iter().position(|column| column.is_some_and(|column| column.name == name));
+            slot.is_some_and(|slot| cell(slot).text().is_some())
+        };
+        let Some(key) = target.table.keys.iter().position(|key| is_complete(key, &has)) else { continue };
+        keys.insert(key);
+        let (label, key) = (label.to_string(), key.to_string());
+        let mut values = vec![Some(label.as_str()), Some(key.as_str())];
+        for (slot, column) in named.iter().enumerate() {
+            values.push(cell(slot).text());
+            if column.is_some_and(|column| column.merge == Merge::Overwrite) {
+                values.push(Some(if *cell(slot) == Cell::Missing { "false" } else { "true" }));
+            }
+        }
+        values.resize(stored.len(), None);
+        store.push(values.into_iter());
+    }
+    if store.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let columns: Vec<&Column> = named.into_iter().flatten().collect();
+    let keys: Vec<usize> = keys.into_iter().collect();
+    let sql = target.table.insert(&columns, &keys, images, or_fail);
+    let rows = spi::over(&[&store], &sql, &[job.into(), part.into()], |row| {
+        Ok((row.need::<i64>(1)?, row.get::<i64>(2)?, row.get::<Vec<String>>(3)?))
+    })?;
+    let count = rows.first().map_or(0, |(count, _, _)| *count);
+    let made: HashMap<i64, Vec<String>> =
+        rows.into_iter().filter_map(|(_, label, identity)| Some((label?, identity?))).collect();
+    if number(made.len()) != count {
+        let message = format!(
+            "{count} rows inserted into {}, but {} of them have the key that they were given: a trigger changes it. Nothing \
+             was written, for the same rows would not be found again.",
+            target.table.relation,
+            made.len()
+        );
+        return Err(Failure::new("P0001", message).into());
+    }
+    Ok(made)
+}
+
+fn is_complete(key: &Key, has: &dyn Fn(&str) -> bool) -> bool {
+    let complete = key.columns.iter().all(|(column, null_counts)| *null_counts || has(&column.name));
+    complete && key.columns.iter().any(|(column, _)| has(&column.name))
+}
+
+/// What a row's first complete key says, as its answer shows it.
+pub fn shown_key(target: &Target, batch: &Batch<'_>, line: &Line<'_>) -> Option<serde_json::Value> {
+    let text = |name: &str| {
+        let slot = target.field(name).and_then(|field| batch.slot(field))?;
+        Some(line.cell(slot)).filter(|cell| awaited(cell).is_none()).and_then(|cell| cell.text())
+    };
+    let named = |name: &str| {
+        let slot = target.field(name).and_then(|field| batch.slot(field));
+        slot.is_some_and(|slot| line.cell(slot).text().is_some())
+    };
+    let key = target.table.keys.iter().find(|key| is_complete(key, &named))?;
+    let mut shown = serde_json::Map::new();
+    for (column, _) in &key.columns {
+        let value = match text(&column.name) {
+            Some(text) => match text.parse::<i64>() {
+                Ok(number) if target.column_is_integer(&column.name) => number.into(),
+                _ => text.into(),
+            },
+            None => serde_json::Value::Null,
+        };
+        shown.insert(column.name.clone(), value);
+    }
+    Some(shown.into())
+}
