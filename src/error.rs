@@ -71,6 +71,7 @@ pub enum OnceError {
     NullContent { relation: Relation, column: String, id: String, rows: i64 },
     RowsKept { relation: Relation, wanted: i64, changed: i64 },
     NotRows,
+    NoPlan { given: String },
     Unsettled { relation: Relation },
     ImagesPruned { job: String },
     UnknownRegion { given: String },
@@ -504,6 +505,12 @@ impl OnceError {
                 "rows must be a JSON array",
                 "It is an object or a single value.",
                 "Give an array of objects, as [{\"phone_no\": \"012-345 6789\"}].",
+            ),
+            Self::NoPlan { given } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "the plan in source_info is none",
+                format!("It is {given}."),
+                "Give the field \"plan\" of a dry run's answer, or leave it out.",
             ),
             Self::Unsettled { relation } => parts(
                 ERRCODE_T_R_SERIALIZATION_FAILURE,

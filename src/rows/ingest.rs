@@ -3,7 +3,7 @@
 use super::matching::{Matched, matched};
 use super::read::{self, Batch, Refusal};
 use super::target::Target;
-use super::write::{Round, Writer, Written, missing_links, shown_key};
+use super::write::{Conflict, Round, Writer, Written, missing_links, shown_key};
 use super::{references, rejects};
 use crate::backend::Jsonb;
 use crate::backend::json::Document;
@@ -12,6 +12,7 @@ use crate::jobs::{self, Failure, Stop};
 use crate::progress::{Phase, Progress};
 use crate::spi;
 use once_core::rows::plan::{Fate, Holder};
+use once_core::rows::statements::name_parts;
 use once_core::spec::{Ambiguous, Missing, OnError, OnMatch, Spec};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -44,7 +45,7 @@ fn ingest(
     source_info: default!(Option<Jsonb>, "NULL"),
     dry_run: default!(Option<bool>, "false"),
 ) -> std::result::Result<JsonB, ErrorReport> {
-    let (_, answer) = run(target, rows, source_info, dry_run)?;
+    let (_, answer) = run(target, rows, source_info, dry_run, false)?;
     Ok(JsonB(answer))
 }
 
@@ -78,7 +79,12 @@ fn ingest_rows(
     >,
     ErrorReport,
 > {
-    let (work, answer) = run(target, rows, source_info, dry_run)?;
+    let (work, answer) = run(target, rows, source_info, dry_run, true)?;
+    if let Some(fields) = answer["ignored_fields"].as_array() {
+        let names: Vec<&str> = fields.iter().filter_map(Value::as_str).collect();
+        let message = format!("nothing takes these fields of the rows: {}", names.join(", "));
+        spi::notice(message, "Name a field as the table's column, or as the spec's references and links do.".into());
+    }
     let failed = answer["success"] == json!(false);
     let message = answer["message"].as_str().map(String::from);
     let rows: Vec<_> = work
@@ -87,7 +93,7 @@ fn ingest_rows(
         .map(|(number, told)| {
             let outcome = if failed { Outcome::Rejected } else { told.outcome };
             let changed = (!failed && !told.changed.is_empty()).then_some(told.changed);
-            let matched_by = told.matched_by.filter(|_| !failed);
+            let matched_by = told.matched_by.filter(|_| !failed).and_then(|key| work.key_names.get(key).cloned());
             let reason = told.refusal.map(|refusal| refusal.shown()).or_else(|| message.clone().filter(|_| failed));
             let name = outcome.name().to_string();
             (Some(number), Some(name), work.job, told.key.map(JsonB), matched_by, changed, reason)
@@ -128,7 +134,8 @@ impl Outcome {
 pub struct Told {
     pub outcome: Outcome,
     pub key: Option<Value>,
-    pub matched_by: Option<String>,
+    /// The number of the key that found its record.
+    pub matched_by: Option<usize>,
     pub changed: Vec<String>,
     pub refusal: Option<Refusal>,
 }
@@ -142,6 +149,7 @@ impl Told {
 /// A call's result, row by row.
 pub struct Work {
     pub job: Option<Uuid>,
+    pub key_names: Vec<String>,
     pub outcomes: Vec<(i64, Told)>,
 }
 
@@ -150,12 +158,13 @@ fn run(
     rows: Option<Jsonb>,
     source_info: Option<Jsonb>,
     dry_run: Option<bool>,
+    told_by_row: bool,
 ) -> Result<(Work, Value)> {
     let null = |name: &str| OnceError::NullArgument { name: name.into() };
     let target = Target::open(target)?;
     let rows = rows.ok_or_else(|| null("rows"))?;
     let dry_run = dry_run.ok_or_else(|| null("dry_run"))?;
-    let call = Call { target: &target, rows, source_info, dry_run, numbers: None, replayed: None };
+    let call = Call { target: &target, rows, source_info, dry_run, told_by_row, numbers: None, replayed: None };
     spi::exact(&target.spec.timezone, || call.run())
 }
 
@@ -165,6 +174,8 @@ pub struct Call<'t> {
     pub rows: Jsonb,
     pub source_info: Option<Jsonb>,
     pub dry_run: bool,
+    /// Whether each row is told, with its key.
+    pub told_by_row: bool,
     /// The numbers of the rows, where they are not 1, 2, 3, ….
     pub numbers: Option<Vec<i64>>,
     /// The job whose rejected rows these are: they are on record there.
@@ -182,13 +193,13 @@ impl Call<'_> {
         }
         let scope = self.lock(&batch)?;
         let job = self.begin(scope)?;
-        let mut told: Vec<Option<Told>> = vec![None; batch.lines.len()];
-        let done = jobs::attempt(|| self.work(job, &mut batch, &mut told))?;
+        let mut work = None;
+        let done = jobs::attempt(|| self.work(job, &mut batch, &mut work))?;
         let mut answer = json!({"success": true, "job_id": job.to_string()});
         if let Err(failure) = &done {
             jobs::failed(job, failure, None)?;
         }
-        let work = self.told(Some(job), &batch, told);
+        let work = work.unwrap_or_else(|| self.told(Some(job), &batch, vec![None; batch.lines.len()]));
         self.count(&work, done.is_ok(), &batch, &mut answer);
         if let Err(failure) = done {
             failure.tell(&mut answer);
@@ -242,7 +253,8 @@ impl Call<'_> {
         jobs::create(&self.target.name, &self.target.table.relation, &spec, scope, self.source_info)
     }
 
-    fn work(&self, job: Uuid, batch: &mut Batch<'_>, told: &mut [Option<Told>]) -> std::result::Result<(), Stop> {
+    /// What is told of the rows goes to `done` as soon as it is known, since it counts where the job fails, too.
+    fn work(&self, job: Uuid, batch: &mut Batch<'_>, done: &mut Option<Work>) -> std::result::Result<(), Stop> {
         let target = self.target;
         let total = i64::try_from(batch.lines.len()).unwrap_or(i64::MAX);
         let mut progress = Progress::start(target.oid);
@@ -250,9 +262,10 @@ impl Call<'_> {
         jobs::validating(job)?;
         let mut writer = Writer::new(target, job, spi::own("import_images")?);
         let mut pending = vec![true; batch.lines.len()];
-        let mut lost_before = false;
+        let mut told = vec![None; batch.lines.len()];
+        let mut conflict = Conflict::Unlikely;
         for round in 0.. {
-            let (mut matched, references) = self.look(batch, &pending)?;
+            let (matched, references) = self.look(batch, &pending)?;
             if round == 0 {
                 self.require_plan(batch, &matched, &pending)?;
                 jobs::processing(job, total)?;
@@ -261,25 +274,27 @@ impl Call<'_> {
             if round == ROUNDS {
                 return Err(OnceError::Unsettled { relation: target.table.relation.clone() }.into());
             }
-            let written = match writer.write(batch, &mut matched, &references, lost_before)? {
+            let written = match writer.write(batch, &matched, &references, conflict)? {
                 Round::Again => continue,
                 Round::Written(written) => written,
             };
-            lost_before = !written.lost.is_empty() && round > 0;
-            self.settle_written(batch, &matched, &written, &mut pending, told, &mut writer);
+            // Who loses twice has not lost a race: something else is in the way.
+            conflict = if round == 0 { Conflict::PassOver } else { Conflict::Refuse };
+            self.settle_written(batch, &matched, &written, &mut pending, &mut told, &mut writer);
             if written.lost.is_empty() {
                 break;
             }
         }
-        let work = self.told(Some(job), batch, told.to_vec());
-        if let Some(failure) = self.refusal(&work) {
+        let work = done.insert(self.told(Some(job), batch, told));
+        if let Some(failure) = self.refusal(work) {
             return Err(failure.into());
         }
         if self.replayed.is_none() {
-            rejects::write(target, job, self.rows, &work, target.spec.ambiguous == Ambiguous::Reject)?;
+            rejects::write(target, job, self.rows, work, target.spec.ambiguous == Ambiguous::Reject)?;
         }
         let mut summary = json!({});
-        self.count(&work, true, batch, &mut summary);
+        self.count(work, true, batch, &mut summary);
+        summary["scopes"] = json!(scopes(target, batch));
         summary["parts"] = parts(target);
         if let Some(fields) = summary.as_object_mut() {
             fields.remove("errors");
@@ -360,9 +375,13 @@ impl Call<'_> {
         told: &mut [Option<Told>],
     ) {
         let target = self.target;
-        let key_name = |key: usize| target.table.keys[key].shown_without(target.spec.scope.as_deref());
+        let key_name = |key: usize| self.key_name(key);
         let named = |holder: &Holder| match holder {
-            Holder::Record(record) => format!("{} {}", target.table.relation.name, matched.records[*record].join(", ")),
+            Holder::Record(record) => format!(
+                "{} {}",
+                target.table.relation.name,
+                name_parts(&matched.records[*record], target.table.identity.len()).join(", ")
+            ),
             Holder::New(group) => format!("row {}", batch.lines[matched.group(*group).rows[0]].number),
         };
         for (number, line) in batch.lines.iter().enumerate().filter(|(number, _)| which[*number]) {
@@ -371,8 +390,7 @@ impl Call<'_> {
             } else {
                 match &matched.plan.fates[number] {
                     Fate::Keyless => {
-                        let refusal =
-                            Refusal::row(format!("has no key: neither {}", super::target::shown_keys(target)));
+                        let refusal = Refusal::row(format!("has no key: {}", self.lacking(batch, line)));
                         Told::of(Outcome::Rejected, Some(refusal))
                     }
                     Fate::Ambiguous { found } => {
@@ -394,10 +412,7 @@ impl Call<'_> {
                             Holder::Record(_) => "is there already".to_string(),
                             Holder::New(_) => format!("repeats {}", named(holder)),
                         };
-                        Told {
-                            matched_by: Some(key_name(*key)),
-                            ..Told::of(Outcome::Duplicate, Some(Refusal::row(reason)))
-                        }
+                        Told { matched_by: Some(*key), ..Told::of(Outcome::Duplicate, Some(Refusal::row(reason))) }
                     }
                     Fate::Grouped { group, key } => {
                         let first = matched.group(*group).rows[0];
@@ -407,7 +422,7 @@ impl Call<'_> {
                             let reason = format!("repeats row {}", batch.lines[first].number);
                             Told::of(Outcome::Duplicate, Some(Refusal::row(reason)))
                         };
-                        one.matched_by = key.map(key_name);
+                        one.matched_by = *key;
                         if one.outcome == Outcome::Updated {
                             one.changed.clone_from(&matched.changes[*group]);
                         }
@@ -415,9 +430,30 @@ impl Call<'_> {
                     }
                 }
             };
-            one.key = shown_key(target, batch, line);
+            if self.told_by_row {
+                one.key = shown_key(target, batch, line);
+            }
             told[number] = Some(one);
         }
+    }
+
+    /// What each of the keys lacks, by the names that rows have for it.
+    fn lacking(&self, batch: &Batch<'_>, line: &read::Line<'_>) -> String {
+        let target = self.target;
+        let lacks = |(column, null_counts): &(once_core::key::KeyColumn, bool)| {
+            let field = target.field(&column.name)?;
+            let filled = batch.slot(field).is_some_and(|slot| line.cell(slot).text().is_some());
+            (!filled && !null_counts).then(|| target.source_of(field))
+        };
+        let of_key = |key: &once_core::rows::statements::Key| {
+            let lacking: Vec<String> = key.columns.iter().filter_map(lacks).collect();
+            format!("{} {} missing", lacking.join(" and "), if lacking.len() == 1 { "is" } else { "are" })
+        };
+        target.table.keys.iter().map(of_key).collect::<Vec<_>>().join(", ")
+    }
+
+    fn key_name(&self, key: usize) -> String {
+        self.target.table.keys[key].shown_without(self.target.spec.scope.as_deref())
     }
 
     fn told(&self, job: Option<Uuid>, batch: &Batch<'_>, told: Vec<Option<Told>>) -> Work {
@@ -426,7 +462,8 @@ impl Call<'_> {
             let told = told.unwrap_or_else(|| Told { refusal: line.refusal.clone(), ..untold() });
             (line.number, told)
         };
-        Work { job, outcomes: batch.lines.iter().zip(told).map(tell).collect() }
+        let key_names = (0..self.target.table.keys.len()).map(|key| self.key_name(key)).collect();
+        Work { job, key_names, outcomes: batch.lines.iter().zip(told).map(tell).collect() }
     }
 
     /// Why nothing may be written, where the spec wants all or nothing.
@@ -445,14 +482,13 @@ impl Call<'_> {
         })
     }
 
-    /// The counts and the errors of an answer. Of a job that failed nothing was written.
+    /// The counts and the errors of an answer; of a job that failed, only of the rows at fault.
     fn count(&self, work: &Work, succeeded: bool, batch: &Batch<'_>, answer: &mut Value) {
         answer["total"] = json!(work.outcomes.len());
         for outcome in Outcome::ALL {
-            let is_one = |told: &Told| told.outcome == outcome;
-            let count = work.outcomes.iter().filter(|(_, told)| is_one(told)).count();
-            let writes = matches!(outcome, Outcome::Inserted | Outcome::Updated);
-            answer[outcome.name()] = json!(if writes && !succeeded { 0 } else { count });
+            let at_fault = matches!(outcome, Outcome::Ambiguous | Outcome::Rejected);
+            let is_one = |told: &Told| told.outcome == outcome && (succeeded || (at_fault && told.refusal.is_some()));
+            answer[outcome.name()] = json!(work.outcomes.iter().filter(|(_, told)| is_one(told)).count());
         }
         answer["errors"] = json!(errors(work));
         if !batch.unknown.is_empty() {
@@ -466,9 +502,8 @@ impl Call<'_> {
         let mut plan = Map::new();
         for (number, told) in &work.outcomes {
             let reason = told.refusal.as_ref().map(Refusal::shown).unwrap_or_default();
-            let key = told.key.as_ref().map(Value::to_string).unwrap_or_default();
-            let by = told.matched_by.as_deref().unwrap_or_default();
-            text += &format!("{number} {} {key} {by} {} {reason}\n", told.outcome.name(), told.changed.join(","));
+            let by = told.matched_by.map_or(-1, |key| i64::try_from(key).unwrap_or(i64::MAX));
+            text += &format!("{number} {} {by} {} {reason}\n", told.outcome.name(), told.changed.join(","));
             let count = plan.entry(told.outcome.name()).or_insert(json!(0));
             *count = json!(count.as_i64().unwrap_or(0) + 1);
         }
@@ -486,10 +521,11 @@ impl Call<'_> {
         pending: &[bool],
     ) -> std::result::Result<(), Stop> {
         let Some(info) = self.source_info else { return Ok(()) };
-        let bound = spi::read_one("SELECT $1 -> 'plan' ->> 'digest', ($1 -> 'plan')::text", &[info.into()], |row| {
-            Ok((row.get::<String>(1)?, row.get::<String>(2)?))
-        })?;
-        let (Some(digest), Some(then)) = bound else { return Ok(()) };
+        let bound = "SELECT $1 -> 'plan' ->> 'digest', ($1 -> 'plan')::text WHERE $1 ? 'plan'";
+        let bound = spi::read(bound, &[info.into()], |row| Ok((row.get::<String>(1)?, row.get::<String>(2)?)))?;
+        let Some((digest, then)) = bound.into_iter().next() else { return Ok(()) };
+        let then = then.unwrap_or_default();
+        let digest = digest.ok_or_else(|| OnceError::NoPlan { given: then.clone() })?;
         let mut told = vec![None; batch.lines.len()];
         self.settle(batch, matched, &planned(matched), pending, &mut told);
         let now = self.plan(&self.told(None, batch, told))?;

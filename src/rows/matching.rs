@@ -6,14 +6,14 @@ use crate::backend::store::{Column as Stored, Store};
 use crate::error::Result;
 use crate::spi;
 use crate::targets;
+use hashbrown::HashMap;
 use once_core::rows::fold::{self, Order, fold};
 use once_core::rows::plan::{self, Fate, Group, Numbers, Plan, Slot};
-use once_core::rows::statements::Column;
+use once_core::rows::statements::{Column, GROUP, NUMBER, name_parts};
 use once_core::rows::value::Cell;
 use once_core::spec::{Merge, OnMatch};
 use pgrx::pg_sys;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 /// Begins what stands for the id of a record that is yet to be made: no text of Postgres begins so.
 const NEW: char = '\0';
@@ -21,14 +21,46 @@ const NEW: char = '\0';
 /// The rows of a batch with the records that they are about.
 pub struct Matched<'a> {
     pub plan: Plan,
-    /// What names each record that was found, and its tracked values as they were.
-    pub records: Vec<Vec<String>>,
-    pub tracked: Vec<Option<Vec<Option<String>>>>,
-    /// For each group, its rows as one, in the slots of the batch; for each `newest` column, the line whose time counts.
-    pub merged: Vec<Vec<Cell<'a>>>,
-    pub clocks: Vec<Vec<Option<usize>>>,
+    rows: Vec<plan::Row>,
+    /// The tracked values of what a line finds by a key, where they are not the line's own.
+    told: HashMap<(usize, usize), Vec<Option<String>>>,
+    /// What names each record that was found.
+    pub records: Vec<String>,
+    /// The groups of several rows.
+    folded: HashMap<usize, Folded<'a>>,
     /// For each group, the columns that it would change; empty for a new record.
     pub changes: Vec<Vec<String>>,
+}
+
+/// Several rows as one, in the slots of the batch; for each `newest` column, the line whose time counts.
+struct Folded<'a> {
+    cells: Vec<Cell<'a>>,
+    clocks: Vec<Option<usize>>,
+}
+
+/// The rows of a group as one.
+pub struct Merged<'m, 'a> {
+    only: &'m Line<'a>,
+    folded: Option<&'m Folded<'a>>,
+}
+
+impl<'m, 'a> Merged<'m, 'a> {
+    pub fn cell(&self, slot: usize) -> &'m Cell<'a> {
+        const MISSING: &Cell<'static> = &Cell::Missing;
+        match self.folded {
+            Some(folded) => folded.cells.get(slot).unwrap_or(MISSING),
+            None => self.only.cell(slot),
+        }
+    }
+
+    /// The time of the value in a slot, where `clock` is the slot of the times.
+    fn time(&self, batch: &'m Batch<'a>, slot: usize, clock: usize) -> Option<&'m str> {
+        let line = match self.folded {
+            Some(folded) => &batch.lines[folded.clocks.get(slot).copied().flatten()?],
+            None => self.only,
+        };
+        value(line.cell(clock))
+    }
 }
 
 /// A text in place of the id of what group `group` of a reference will make.
@@ -55,7 +87,10 @@ fn looking_up<T>(oid: pg_sys::Oid, rows: usize, work: impl FnOnce() -> Result<T>
 /// Matches the lines that are neither refused nor left out.
 pub fn matched<'a>(target: &Target, batch: &mut Batch<'a>, on_match: OnMatch, pending: &[bool]) -> Result<Matched<'a>> {
     let shape = target.shape(on_match);
-    let looked = look_up(target, batch, pending)?;
+    let there_is_something = || targets::estimated_rows(target.oid).map(|rows| rows > 0);
+    let compares = on_match == OnMatch::Update && there_is_something()?;
+    let compared = if compares { mergeable(target, batch) } else { Vec::new() };
+    let looked = look_up(target, batch, pending, &compared)?;
     let plan = loop {
         let taken = |line: usize| pending[line] && batch.lines[line].refusal.is_none();
         let plan = plan::plan(&shape, &looked.values, &looked.rows, taken);
@@ -63,122 +98,202 @@ pub fn matched<'a>(target: &Target, batch: &mut Batch<'a>, on_match: OnMatch, pe
             break plan;
         }
     };
-    let mut matched = Matched {
-        records: looked.names,
-        tracked: looked.tracked,
-        merged: Vec::new(),
-        clocks: Vec::new(),
-        changes: vec![Vec::new(); plan.groups.len()],
-        plan,
-    };
+    let LookedUp { rows, told, names, changed, .. } = looked;
+    let changes = vec![Vec::new(); plan.groups.len()];
+    let mut matched = Matched { plan, rows, told, records: names, folded: HashMap::new(), changes };
     if on_match == OnMatch::Update {
-        merge(target, batch, &mut matched)?;
-        find_changes(target, batch, &mut matched)?;
-    } else {
-        for group in &matched.plan.groups {
-            matched.merged.push(batch.lines[group.rows[0]].cells.clone());
-            matched.clocks.push(vec![Some(group.rows[0]); batch.slots.len()]);
-        }
+        matched.folded = folded(target, batch, &matched)?;
+        find_changes(target, batch, &mut matched, compares.then_some(changed))?;
     }
     Ok(matched)
 }
 
 struct LookedUp {
     rows: Vec<plan::Row>,
+    told: HashMap<(usize, usize), Vec<Option<String>>>,
+    names: Vec<String>,
+    /// The tracked values of the records, as numbers.
     values: Vec<Vec<Option<u32>>>,
-    names: Vec<Vec<String>>,
-    tracked: Vec<Option<Vec<Option<String>>>>,
+    /// Which columns a line alone would change in the record that its first key finds.
+    changed: HashMap<usize, Vec<bool>>,
+}
+
+/// What a line finds by a key: the name of a record, and its tracked values where they are not the line's own.
+type Find = (usize, usize, String, Option<Vec<Option<String>>>);
+
+/// The lines' keys and these other slots, as statements read them.
+fn keys(target: &Target, batch: &Batch<'_>, lines: impl Iterator<Item = usize>, compared: &[usize]) -> (Store, usize) {
+    let tracked: Vec<usize> = target.table.tracked.iter().filter_map(|name| target.field(name)).collect();
+    let mut columns = vec![Stored::plain(NUMBER, pg_sys::INT8OID)];
+    columns.extend(tracked.iter().map(|field| target.fields[*field].stored()));
+    let slots: Vec<Option<usize>> = tracked.iter().map(|field| batch.slot(*field)).collect();
+    let more: Vec<usize> = compared.iter().copied().filter(|slot| !tracked.contains(&batch.slots[*slot])).collect();
+    columns.extend(more.iter().map(|slot| target.fields[batch.slots[*slot]].stored()));
+    let besides = Besides::of(target, batch, compared);
+    columns.extend(besides.columns(target));
+    let mut store = Store::new("once_keys", &columns);
+    let mut count = 0;
+    for number in lines {
+        let line = &batch.lines[number];
+        let row = Merged { only: line, folded: None };
+        let label = number.to_string();
+        let own = slots.iter().map(|slot| slot.and_then(|slot| value(line.cell(slot))));
+        let others = more.iter().map(|slot| value(line.cell(*slot)));
+        store.push(std::iter::once(Some(label.as_str())).chain(own).chain(others).chain(besides.values(batch, &row)));
+        count += 1;
+    }
+    (store, count)
+}
+
+/// What stores hold beside the values of some slots: whether each is given, or the time that it is of.
+struct Besides<'t> {
+    slots: Vec<(usize, &'t Column, Option<usize>)>,
+}
+
+impl<'t> Besides<'t> {
+    fn of(target: &'t Target, batch: &Batch<'_>, slots: &[usize]) -> Self {
+        let named = columns(target, batch);
+        let besides = |slot: &usize| {
+            let column = named[*slot].filter(|c| matches!(c.merge, Merge::Overwrite | Merge::Newest(_)))?;
+            Some((*slot, column, clock_slot(target, batch, column)))
+        };
+        Self { slots: slots.iter().filter_map(besides).collect() }
+    }
+
+    fn columns<'s>(&'s self, target: &'s Target) -> impl Iterator<Item = Stored> + 's {
+        self.slots.iter().filter_map(|(_, column, _)| match &column.merge {
+            Merge::Newest(clock) => {
+                let clock = target.columns.iter().find(|known| known.name == *clock)?;
+                Some(super::target::stored(clock, &column.clock_name()))
+            }
+            _ => Some(Stored::plain(&column.given_name(), pg_sys::BOOLOID)),
+        })
+    }
+
+    fn values<'m, 'a>(&self, batch: &'m Batch<'a>, row: &Merged<'m, 'a>) -> impl Iterator<Item = Option<&'m str>> {
+        self.slots.iter().map(move |(slot, column, clock)| match &column.merge {
+            Merge::Newest(_) => clock.and_then(|clock| row.time(batch, *slot, clock)),
+            _ => Some(if *row.cell(*slot) == Cell::Missing { "false" } else { "true" }),
+        })
+    }
+}
+
+/// What lines find, and which of the compared columns each alone would change.
+struct Finds {
+    found: Vec<Find>,
+    changed: HashMap<usize, Vec<bool>>,
+}
+
+/// What the lines in the store find. NULL that stands for a record that is yet to be made finds nothing.
+fn find(target: &Target, batch: &Batch<'_>, store: &Store, count: usize, compared: &[usize]) -> Result<Finds> {
+    let named = columns(target, batch);
+    let compared: Vec<&Column> = compared.iter().filter_map(|slot| named[*slot]).collect();
+    let sql = target.table.find(target.is_many_keyed(), &compared);
+    let keys = &target.table.keys;
+    let referring = !target.references.is_empty();
+    let mut finds = Finds { found: Vec::new(), changed: HashMap::new() };
+    looking_up(target.oid, count, || {
+        spi::over(&[store], &sql, &[], |row| {
+            let line = index(row.need::<i64>(1)?);
+            if let Some(changed) = row.get::<Vec<bool>>(2)? {
+                finds.changed.insert(line, changed);
+            }
+            for (number, key) in keys.iter().enumerate() {
+                let Some(name) = row.get::<String>(2 * number + 3)? else { continue };
+                if !(referring && awaits(&key.columns, target, batch, &batch.lines[line])) {
+                    finds.found.push((line, number, name, row.get::<Vec<Option<String>>>(2 * number + 4)?));
+                }
+            }
+            Ok(())
+        })
+    })?;
+    Ok(finds)
 }
 
 /// The tracked values of all lines as numbers, and the records that their keys find.
-fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool]) -> Result<LookedUp> {
+fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usize]) -> Result<LookedUp> {
     let table = &target.table;
-    let slots: Vec<Option<usize>> =
-        table.tracked.iter().map(|name| target.field(name).and_then(|field| batch.slot(field))).collect();
-    let mut columns = vec![Stored::plain("n", pg_sys::INT8OID)];
-    columns
-        .extend(table.tracked.iter().filter_map(|name| target.field(name)).map(|field| target.fields[field].stored()));
-    let mut store = Store::new("once_keys", &columns);
-    let alive = |number: usize, line: &Line<'_>| pending[number] && line.refusal.is_none();
-    let mut count = 0;
-    for (number, line) in batch.lines.iter().enumerate().filter(|(number, line)| alive(*number, line)) {
-        let label = number.to_string();
-        let cells = slots.iter().map(|slot| slot.and_then(|slot| value(line.cell(slot))));
-        store.push(std::iter::once(Some(label.as_str())).chain(cells));
-        count += 1;
-    }
-
-    let fields: Vec<bool> = table
-        .tracked
-        .iter()
-        .map(|name| target.field(name).is_none_or(|field| is_canonical(&target.fields[field])))
-        .collect();
+    let alive = (0..batch.lines.len()).filter(|line| pending[*line] && batch.lines[*line].refusal.is_none());
+    let (store, count) = keys(target, batch, alive, compared);
+    let fields: Vec<Option<usize>> = table.tracked.iter().map(|name| target.field(name)).collect();
+    let slots: Vec<Option<usize>> = fields.iter().map(|field| field.and_then(|field| batch.slot(field))).collect();
+    let canonical: Vec<bool> =
+        fields.iter().map(|field| field.is_none_or(|field| is_canonical(&target.fields[field]))).collect();
     let mut written: HashMap<usize, Vec<Option<String>>> = HashMap::new();
-    if fields.iter().zip(&slots).any(|(canonical, slot)| !canonical && slot.is_some()) {
+    if canonical.iter().zip(&slots).any(|(canonical, slot)| !canonical && slot.is_some()) {
         let texts = spi::over(&[&store], &table.canonical(), &[], |row| {
-            Ok((row.need::<i64>(1)?, row.need::<Vec<Option<String>>>(2)?))
+            Ok((index(row.need::<i64>(1)?), row.need::<Vec<Option<String>>>(2)?))
         })?;
-        written.extend(texts.into_iter().map(|(number, texts)| (index(number), texts)));
+        written.extend(texts);
     }
 
-    let mut numbers: Vec<Numbers<String>> = table.tracked.iter().map(|_| Numbers::default()).collect();
-    let keys = table.keys.len();
+    let mut numbers: Vec<Numbers<Cow<'_, str>>> = table.tracked.iter().map(|_| Numbers::default()).collect();
     let mut rows: Vec<plan::Row> = Vec::with_capacity(batch.lines.len());
     for (number, line) in batch.lines.iter().enumerate() {
+        let mut texts = written.remove(&number);
         let mut values = Vec::with_capacity(slots.len());
         for (at, slot) in slots.iter().enumerate() {
             values.push(match slot.map_or(&Cell::Missing, |slot| line.cell(slot)) {
                 Cell::Missing => Slot::Missing,
                 Cell::Null => Slot::Null,
-                Cell::Text(text) if fields[at] || text.starts_with(NEW) => Slot::Is(numbers[at].of(text.to_string())),
-                Cell::Text(_) => match written.get_mut(&number).and_then(|texts| texts[at].take()) {
-                    Some(text) => Slot::Is(numbers[at].of(text)),
+                Cell::Text(text) if canonical[at] || text.starts_with(NEW) => {
+                    Slot::Is(numbers[at].of(Cow::Borrowed(text.as_ref())))
+                }
+                Cell::Text(_) => match texts.as_mut().and_then(|texts| texts[at].take()) {
+                    Some(text) => Slot::Is(numbers[at].of(text.into())),
                     None => Slot::Null,
                 },
             });
         }
-        rows.push(plan::Row { values, found: vec![None; keys] });
+        rows.push(plan::Row { values, found: vec![None; table.keys.len()] });
     }
 
-    let told = target.is_many_keyed();
-    let mut names: Vec<Vec<String>> = Vec::new();
-    let mut values: Vec<Vec<Option<u32>>> = Vec::new();
-    let mut tracked = Vec::new();
-    let mut known: HashMap<Vec<String>, usize> = HashMap::new();
-    let found = looking_up(target.oid, count, || {
-        spi::over(&[&store], &table.find(told), &[], |row| {
-            let key = (index(row.need::<i64>(1)?), index(row.need::<i64>(2)?));
-            Ok((key, row.need::<Vec<String>>(3)?, row.get::<Vec<Option<String>>>(4)?))
-        })
-    })?;
-    for ((number, key), name, texts) in found {
-        let awaits = shape_awaits(&table.keys[key].columns, target, batch, &batch.lines[number]);
-        if awaits {
-            continue; // NULL stands for a record that is yet to be made
+    let Finds { found, changed } = find(target, batch, &store, count, compared)?;
+    let mut looked = LookedUp { rows, told: HashMap::new(), names: Vec::new(), values: Vec::new(), changed };
+    let mut known: HashMap<String, usize> = HashMap::with_capacity(found.len());
+    for (line, key, name, told) in found {
+        let record = match known.get(&name) {
+            Some(record) => *record,
+            None => {
+                let own = || looked.rows[line].values.iter();
+                looked.values.push(match &told {
+                    Some(texts) => {
+                        let number = |(text, numbers): (&Option<String>, &mut Numbers<Cow<'_, str>>)| {
+                            text.as_ref().map(|text| numbers.of(text.clone().into()))
+                        };
+                        texts.iter().zip(&mut numbers).map(number).collect()
+                    }
+                    None => own().map(|slot| if let Slot::Is(value) = slot { Some(*value) } else { None }).collect(),
+                });
+                looked.names.push(name.clone());
+                known.insert(name, looked.names.len() - 1);
+                looked.names.len() - 1
+            }
+        };
+        looked.rows[line].found[key] = Some(record);
+        if let Some(told) = told {
+            looked.told.insert((line, key), told);
         }
-        let record = *known.entry(name.clone()).or_insert_with(|| {
-            names.push(name);
-            values.push(match &texts {
-                Some(texts) => {
-                    texts.iter().zip(&mut numbers).map(|(text, numbers)| text.clone().map(|t| numbers.of(t))).collect()
-                }
-                None => rows[number].values.iter().map(|s| if let Slot::Is(v) = s { Some(*v) } else { None }).collect(),
-            });
-            tracked.push(texts);
-            values.len() - 1
-        });
-        rows[number].found[key] = Some(record);
     }
-    Ok(LookedUp { rows, values, names, tracked })
+    Ok(looked)
+}
+
+/// Whether the lines of these groups still find what they found, asked when their records are locked.
+pub fn is_still_so(target: &Target, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<bool> {
+    let lines = || groups.iter().flat_map(|group| matched.group(*group).rows.iter().copied());
+    let (store, count) = keys(target, batch, lines(), &[]);
+    let found = find(target, batch, &store, count, &[])?.found;
+    let same = |(line, key, name, told): &Find| {
+        let record = matched.rows[*line].found[*key];
+        record.is_some_and(|record| matched.records[record] == *name)
+            && matched.told.get(&(*line, *key)) == told.as_ref()
+    };
+    let then: usize = lines().map(|line| matched.rows[line].found.iter().flatten().count()).sum();
+    Ok(found.len() == then && found.iter().all(same))
 }
 
 /// Whether a key of the line has a value that is yet to be made.
-fn shape_awaits(
-    columns: &[(once_core::key::KeyColumn, bool)],
-    target: &Target,
-    batch: &Batch<'_>,
-    line: &Line<'_>,
-) -> bool {
+fn awaits(columns: &[(once_core::key::KeyColumn, bool)], target: &Target, batch: &Batch<'_>, line: &Line<'_>) -> bool {
     columns.iter().any(|(column, _)| {
         let slot = target.field(&column.name).and_then(|field| batch.slot(field));
         slot.is_some_and(|slot| awaited(line.cell(slot)).is_some())
@@ -254,14 +369,18 @@ impl Order for GroupOrder<'_> {
     }
 }
 
-/// Each group's rows as one.
-fn merge<'a>(target: &Target, batch: &Batch<'a>, matched: &mut Matched<'a>) -> Result<()> {
+/// The groups of several rows, each as one.
+fn folded<'a>(target: &Target, batch: &Batch<'a>, matched: &Matched<'a>) -> Result<HashMap<usize, Folded<'a>>> {
+    let mut all = HashMap::new();
+    if matched.plan.groups.iter().all(|group| group.rows.len() == 1) {
+        return Ok(all);
+    }
     let slot_named = |name: &str| target.field(name).and_then(|field| batch.slot(field));
     let columns: Vec<fold::Column> = columns(target, batch)
         .into_iter()
         .map(|column| fold::Column {
             merge: column.map_or(Merge::Coalesce, |column| column.merge.clone()),
-            clock: column.and_then(|c| if let Merge::Newest(clock) = &c.merge { slot_named(clock) } else { None }),
+            clock: column.and_then(|column| clock_slot(target, batch, column)),
             follows: column.and_then(|column| slot_named(&column.follows.as_ref()?.name)),
         })
         .collect();
@@ -274,30 +393,17 @@ fn merge<'a>(target: &Target, batch: &Batch<'a>, matched: &mut Matched<'a>) -> R
             ranked.push(slot);
         }
     }
-    let several = matched.plan.groups.iter().any(|group| group.rows.len() > 1);
-    let ranks = if several && !ranked.is_empty() { ranks(target, batch, matched, &ranked)? } else { HashMap::new() };
-    for (number, group) in matched.plan.groups.iter().enumerate() {
-        if let [only] = group.rows.as_slice() {
-            matched.merged.push(batch.lines[*only].cells.clone());
-            matched.clocks.push(vec![Some(*only); columns.len()]);
-            continue;
-        }
-        let rows: Vec<Vec<Cell<'a>>> = group
-            .rows
-            .iter()
-            .map(|line| {
-                let mut cells = batch.lines[*line].cells.clone();
-                cells.resize(columns.len(), Cell::Missing);
-                cells
-            })
-            .collect();
+    let ranks = if ranked.is_empty() { HashMap::new() } else { ranks(target, batch, matched, &ranked)? };
+    for (number, group) in matched.plan.groups.iter().enumerate().filter(|(_, group)| group.rows.len() > 1) {
+        let padded = |line: &usize| (0..columns.len()).map(|slot| batch.lines[*line].cell(slot).clone()).collect();
+        let rows: Vec<Vec<Cell<'a>>> = group.rows.iter().map(padded).collect();
         let rows: Vec<&[Cell<'a>]> = rows.iter().map(Vec::as_slice).collect();
         let order = GroupOrder { ranks: &ranks, group: number, rows: &group.rows, places: &places };
         let (cells, sources) = fold(&columns, &rows, &order);
-        matched.merged.push(cells);
-        matched.clocks.push(sources.into_iter().map(|source| source.map(|row| group.rows[row])).collect());
+        let clocks = sources.into_iter().map(|source| source.map(|row| group.rows[row])).collect();
+        all.insert(number, Folded { cells, clocks });
     }
-    Ok(())
+    Ok(all)
 }
 
 type Ranks = HashMap<(usize, usize), Vec<Option<i64>>>;
@@ -307,7 +413,7 @@ fn ranks(target: &Target, batch: &Batch<'_>, matched: &Matched<'_>, ranked: &[us
     let identity = &target.table.identity;
     let named = columns(target, batch);
     let ranked_columns: Vec<&Column> = ranked.iter().filter_map(|slot| named[*slot]).collect();
-    let mut stored = vec![Stored::plain("n", pg_sys::INT8OID), Stored::plain("g", pg_sys::INT8OID)];
+    let mut stored = vec![Stored::plain(NUMBER, pg_sys::INT8OID), Stored::plain(GROUP, pg_sys::INT8OID)];
     stored.extend(identity_columns(target));
     stored.extend(ranked.iter().map(|slot| target.fields[batch.slots[*slot]].stored()));
     let mut store = Store::new("once_ranked", &stored);
@@ -315,7 +421,8 @@ fn ranks(target: &Target, batch: &Batch<'_>, matched: &Matched<'_>, ranked: &[us
         let label = number.to_string();
         for line in &group.rows {
             let row = line.to_string();
-            let name = identity.iter().enumerate().map(|(at, _)| group.record.map(|r| matched.records[r][at].as_str()));
+            let name = group.record.map(|record| name_parts(&matched.records[record], identity.len()));
+            let name = (0..identity.len()).map(|at| name.as_ref()?.get(at).map(|part| part.as_ref()));
             let cells = ranked.iter().map(|slot| value(batch.lines[*line].cell(*slot)));
             store.push([Some(row.as_str()), Some(label.as_str())].into_iter().chain(name).chain(cells));
         }
@@ -345,83 +452,100 @@ pub fn mergeable(target: &Target, batch: &Batch<'_>) -> Vec<usize> {
     (0..batch.slots.len()).filter(|slot| !fixed(names(slot))).collect()
 }
 
-/// The merged rows of these groups of records, as statements read them.
-pub fn updates(target: &Target, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[(usize, i64)]) -> Store {
+/// Records that were made for groups of references: reference, group, name.
+pub type Made = HashMap<(usize, usize), String>;
+
+/// The merged rows of these groups of records, each under its label, as statements read them.
+pub fn updates(
+    target: &Target,
+    batch: &Batch<'_>,
+    matched: &Matched<'_>,
+    groups: &[(usize, i64)],
+    made: &Made,
+) -> Store {
     let slots = mergeable(target, batch);
-    let named = columns(target, batch);
-    let mut stored = vec![Stored::plain("n", pg_sys::INT8OID)];
+    let besides = Besides::of(target, batch, &slots);
+    let mut stored = vec![Stored::plain(NUMBER, pg_sys::INT8OID)];
     stored.extend(identity_columns(target));
-    for slot in &slots {
-        let field = &target.fields[batch.slots[*slot]];
-        stored.push(field.stored());
-        let Some(column) = named[*slot] else { continue };
-        match &column.merge {
-            Merge::Overwrite => stored.push(Stored::plain(&column.given_name(), pg_sys::BOOLOID)),
-            Merge::Newest(clock) => {
-                if let Some(clock) = target.columns.iter().find(|known| known.name == *clock) {
-                    stored.push(super::target::stored(clock, &column.clock_name()));
-                }
-            }
-            _ => {}
-        }
-    }
+    stored.extend(slots.iter().map(|slot| target.fields[batch.slots[*slot]].stored()));
+    stored.extend(besides.columns(target));
     let mut store = Store::new("once_updates", &stored);
+    let referring = referring(target, batch);
     for (number, label) in groups {
-        let group = &matched.plan.groups[*number];
-        let Some(record) = group.record else { continue };
+        let Some(record) = matched.group(*number).record else { continue };
         let label = label.to_string();
-        let name = matched.records[record].iter().map(|text| Some(text.as_str()));
-        let cells = &matched.merged[*number];
-        let missing = Cell::Missing;
-        let mut values: Vec<Option<&str>> = Vec::with_capacity(stored.len());
-        for slot in &slots {
-            let cell = cells.get(*slot).unwrap_or(&missing);
-            values.push(value(cell));
-            match named[*slot].map(|column| &column.merge) {
-                Some(Merge::Overwrite) => values.push(Some(if *cell == Cell::Missing { "false" } else { "true" })),
-                Some(Merge::Newest(clock)) => {
-                    let slot_of_clock = target.field(clock).and_then(|field| batch.slot(field));
-                    let line = matched.clocks[*number].get(*slot).copied().flatten();
-                    values.push(line.zip(slot_of_clock).and_then(|(line, slot)| value(batch.lines[line].cell(slot))));
-                }
-                _ => {}
-            }
-        }
-        store.push(std::iter::once(Some(label.as_str())).chain(name).chain(values));
+        let name = name_parts(&matched.records[record], target.table.identity.len());
+        let row = matched.merged(batch, *number);
+        let cells =
+            slots.iter().map(|slot| match referring[*slot].and_then(|at| Some((at, awaited(row.cell(*slot))?))) {
+                Some(which) => made.get(&which).map(String::as_str),
+                None => value(row.cell(*slot)),
+            });
+        let own = std::iter::once(Some(label.as_str())).chain(name.iter().map(|part| Some(part.as_ref())));
+        store.push(own.chain(cells).chain(besides.values(batch, &row)));
     }
     store
 }
 
-/// What each group would change in its record.
-fn find_changes(target: &Target, batch: &Batch<'_>, matched: &mut Matched<'_>) -> Result<()> {
-    let groups: Vec<(usize, i64)> = matched
-        .plan
-        .groups
-        .iter()
-        .enumerate()
-        .filter(|(_, group)| group.record.is_some())
-        .map(|(number, _)| (number, i64::try_from(number).unwrap_or(i64::MAX)))
-        .collect();
-    let slots = mergeable(target, batch);
-    if groups.is_empty() || slots.is_empty() {
-        return Ok(());
+/// For each slot, the reference that fills it.
+pub fn referring(target: &Target, batch: &Batch<'_>) -> Vec<Option<usize>> {
+    let reference = |field: &usize| target.references.iter().position(|reference| reference.field == *field);
+    batch.slots.iter().map(reference).collect()
+}
+
+/// The slot of the times by which a column is merged.
+fn clock_slot(target: &Target, batch: &Batch<'_>, column: &Column) -> Option<usize> {
+    match &column.merge {
+        Merge::Newest(clock) => target.field(clock).and_then(|field| batch.slot(field)),
+        _ => None,
     }
+}
+
+/// What each group would change in its record. `known`: of lines alone, what they would change in what they find first.
+fn find_changes(
+    target: &Target,
+    batch: &Batch<'_>,
+    matched: &mut Matched<'_>,
+    known: Option<HashMap<usize, Vec<bool>>>,
+) -> Result<()> {
+    let slots = mergeable(target, batch);
     let named = columns(target, batch);
     let columns: Vec<&Column> = slots.iter().filter_map(|slot| named[*slot]).collect();
-    let store = updates(target, batch, matched, &groups);
-    let differing = looking_up(target.oid, groups.len(), || {
-        spi::over(&[&store], &target.table.changes(&columns), &[], |row| {
-            Ok((index(row.need::<i64>(1)?), row.need::<Vec<bool>>(2)?))
-        })
-    })?;
-    for (group, differs) in differing {
-        let names = columns.iter().zip(differs).filter(|(_, differs)| *differs).map(|(column, _)| column.name.clone());
-        matched.changes[group] = names.collect();
+    let names = |differs: &[bool]| {
+        let differing = columns.iter().zip(differs).filter(|(_, differs)| **differs);
+        differing.map(|(column, _)| column.name.clone()).collect::<Vec<_>>()
+    };
+    let mut groups = Vec::new();
+    let mut open = Vec::new();
+    for (number, group) in matched.plan.groups.iter().enumerate() {
+        let Some(record) = group.record else { continue };
+        groups.push(number);
+        match (&known, group.rows.as_slice()) {
+            (Some(known), [only]) if matched.rows[*only].found.iter().flatten().next() == Some(&record) => {
+                if let Some(differs) = known.get(only) {
+                    matched.changes[number] = names(differs);
+                }
+            }
+            _ => open.push((number, i64::try_from(number).unwrap_or(i64::MAX))),
+        }
+    }
+    if !open.is_empty() && !slots.is_empty() {
+        let store = updates(target, batch, matched, &open, &Made::new());
+        let differing = looking_up(target.oid, open.len(), || {
+            spi::over(&[&store], &target.table.changes(&columns), &[], |row| {
+                Ok((index(row.need::<i64>(1)?), row.need::<Vec<bool>>(2)?))
+            })
+        })?;
+        for (group, differs) in differing {
+            matched.changes[group] = names(&differs);
+        }
     }
     // A record that is yet to be made is another one than whatever is there.
-    for (number, _) in groups {
+    let referring = referring(target, batch);
+    let slots: Vec<usize> = slots.iter().copied().filter(|slot| referring[*slot].is_some()).collect();
+    for number in groups {
         for slot in &slots {
-            let awaits = matched.merged[number].get(*slot).is_some_and(|cell| awaited(cell).is_some());
+            let awaits = awaited(matched.merged(batch, number).cell(*slot)).is_some();
             if let Some(column) = named[*slot].filter(|column| awaits && column.merge != Merge::Keep) {
                 matched.changes[number].push(column.name.clone());
             }
@@ -430,7 +554,12 @@ fn find_changes(target: &Target, batch: &Batch<'_>, matched: &mut Matched<'_>) -
     Ok(())
 }
 
-impl Matched<'_> {
+impl<'a> Matched<'a> {
+    /// The rows of a group as one.
+    pub fn merged<'m>(&'m self, batch: &'m Batch<'a>, group: usize) -> Merged<'m, 'a> {
+        Merged { only: &batch.lines[self.group(group).rows[0]], folded: self.folded.get(&group) }
+    }
+
     /// The group of a line, and by which key it was found.
     pub fn group_of(&self, line: usize) -> Option<(usize, Option<usize>)> {
         match self.plan.fates.get(line) {

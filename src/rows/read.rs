@@ -8,6 +8,7 @@ use crate::spi;
 use once_core::rows::value::{Cell, Json, Kind};
 use once_core::spec::{Blank, Invalid, Merge};
 use once_core::sqlstate::is_jobs_own;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
@@ -202,12 +203,12 @@ impl<'a> Batch<'a> {
     }
 
     fn require(&self, target: &Target, line: &mut Line<'a>) {
-        for (field, known) in target.fields.iter().enumerate().filter(|(_, known)| known.required) {
+        for (field, _) in target.fields.iter().enumerate().filter(|(_, known)| known.required) {
             let referred =
                 target.references.iter().zip(&line.references).any(|(r, sub)| r.field == field && sub.is_some());
             let filled = self.slot(field).is_some_and(|slot| line.cell(slot).text().is_some());
             if !filled && !referred {
-                line.refuse(Refusal::of(&known.column.name, None, "is missing"));
+                line.refuse(Refusal::of(&target.source_of(field), None, "is missing"));
             }
         }
     }
@@ -389,16 +390,22 @@ fn links<'a>(target: &Target, number: usize, given: Vec<Json<'a>>) -> std::resul
         };
         let values: Vec<Cell<'a>> = match (&json, &kind) {
             (Json::Array(text), kind) if !matches!(kind, Kind::Array { .. } | Kind::Json) => {
-                let elements: Vec<serde_json::Value> =
+                let elements: Vec<&RawValue> =
                     serde_json::from_str(text).map_err(|error| Refusal::of(source, Some(text), error.to_string()))?;
                 let mut values = Vec::new();
-                for element in &elements {
-                    let json = match element {
-                        serde_json::Value::Null => Json::Null,
-                        serde_json::Value::String(text) => Json::String(text),
-                        serde_json::Value::Number(number) => Json::Number(number.to_string()),
-                        serde_json::Value::Bool(value) => Json::Bool(*value),
-                        other => Json::Object(other.to_string()),
+                for element in elements.into_iter().map(RawValue::get) {
+                    let string: String;
+                    let json = match element.as_bytes().first() {
+                        Some(b'n') => Json::Null,
+                        Some(b't') => Json::Bool(true),
+                        Some(b'f') => Json::Bool(false),
+                        Some(b'[') => Json::Array(element.into()),
+                        Some(b'{') => Json::Object(element.into()),
+                        Some(b'"') => {
+                            string = serde_json::from_str(element).unwrap_or_default();
+                            Json::String(&string)
+                        }
+                        _ => Json::Number(element.into()),
                     };
                     values.extend(one(json)?);
                 }

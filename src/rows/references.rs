@@ -47,22 +47,32 @@ fn answer<'a>(
         return Err(refusal.clone());
     }
     let make = |group: usize| match reference.missing {
-        Missing::Reject => Err(Refusal::row(format!("no record of target \"{}\" has it", target.name))),
+        Missing::Reject => {
+            Err(Refusal::row(format!("no record of target \"{}\" has {}", target.name, said(target, subs, line))))
+        }
         Missing::Create => match lacking(target, subs, matched.group(group).rows[0]) {
             Some(name) => Err(Refusal::of(name, None, "is missing")),
             None => Ok(Cell::Text(placeholder(group))),
         },
     };
     match &matched.plan.fates[line] {
-        Fate::Skipped { several: true, .. } => {
-            Err(Refusal::row(format!("several records of target \"{}\" have it", target.name)))
-        }
-        Fate::Skipped { holder: Holder::Record(record), .. } => {
-            Ok(matched.records[*record].first().map_or(Cell::Null, |id| Cell::Text(id.clone().into())))
-        }
+        Fate::Skipped { several: true, .. } => Err(Refusal::row(format!(
+            "several records of target \"{}\" have {}",
+            target.name,
+            said(target, subs, line)
+        ))),
+        Fate::Skipped { holder: Holder::Record(record), .. } => Ok(Cell::Text(matched.records[*record].clone().into())),
         Fate::Skipped { holder: Holder::New(group), .. } | Fate::Grouped { group, .. } => make(*group),
         _ => Err(Refusal::row(format!("the row does not say which record of target \"{}\" it means", target.name))),
     }
+}
+
+/// What a line says of the record that it means.
+fn said(target: &Target, subs: &Batch<'_>, line: usize) -> String {
+    let text = |(slot, field): (usize, &usize)| {
+        Some(format!("{} \"{}\"", target.fields[*field].column.name, subs.lines[line].cell(slot).text()?))
+    };
+    subs.slots.iter().enumerate().filter_map(text).collect::<Vec<_>>().join(" and ")
 }
 
 /// What a new record of the target must have, and this line has not.

@@ -59,8 +59,8 @@ pub fn write(target: &Target, job: Uuid, rows: Jsonb, work: &Work, ambiguous: bo
 /// `22004` for NULL, `P0002` for an unknown job, `42809` where the job is none of rows, and as `ingest`.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
-fn replay_rejects(job: Option<Uuid>) -> std::result::Result<JsonB, ErrorReport> {
-    let job = jobs::load(job, false)?;
+fn replay_rejects(p_job_id: Option<Uuid>) -> std::result::Result<JsonB, ErrorReport> {
+    let job = jobs::load(p_job_id, false)?;
     let Spec::Rows(_) = job.spec()? else {
         return Err(OnceError::WrongKind { name: job.target, is: "bulk".into(), must: "rows".into() }.into());
     };
@@ -89,6 +89,7 @@ fn replay_rejects(job: Option<Uuid>) -> std::result::Result<JsonB, ErrorReport> 
             rows,
             source_info: Some(info),
             dry_run: false,
+            told_by_row: false,
             numbers: Some(numbers),
             replayed: Some(job.id),
         };

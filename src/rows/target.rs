@@ -110,12 +110,18 @@ impl Target {
             let remedy = "Let a target refer to none that refers to it.";
             return Err(bad_spec(wrong("references", "references go round in a circle", remedy)));
         }
+        if let Some(column) = table.columns.iter().find(|column| column.name.starts_with(statements::OWN)) {
+            let must = format!("must not begin with \"{}\", as columns of pg_once's own do", statements::OWN);
+            let statement = format!("ALTER TABLE {} RENAME COLUMN {} TO …;", table.relation, quote(&column.name));
+            return Err(targets::wrong_column(&table, column, must, statement));
+        }
         require_columns(&table, &spec)?;
         require_timezone(&spec).map_err(|error| error.unwrap_or_else(bad_spec))?;
         require_merges(&table, &spec).map_err(|(name, must)| wrong_merge(&table, &name, must))?;
         let keys = keys(&table, &spec)?;
+        let merge = |column: &Column| spec.merge_of(&column.name).clone();
         let mut columns: Vec<statements::Column> =
-            table.columns.iter().map(|column| stated(column, spec.merge_of(&column.name).clone())).collect();
+            table.columns.iter().enumerate().map(|(place, column)| stated(place, column, merge(column))).collect();
         for (name, normalize) in &spec.normalize {
             let followed = columns.iter().find(|column| column.name == *name).cloned().map(Box::new);
             for kept in normalize.raw.iter().chain(&normalize.version).filter(|kept| !spec.merge.contains_key(*kept)) {
@@ -145,6 +151,14 @@ impl Target {
 
     pub fn field(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|field| field.column.name == name)
+    }
+
+    /// What rows call what fills a column.
+    pub fn source_of(&self, field: usize) -> String {
+        let reference = self.references.iter().find(|reference| reference.field == field);
+        let by = reference
+            .map(|reference| reference.by.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" and "));
+        by.unwrap_or_else(|| self.fields[field].column.name.clone())
     }
 
     pub fn column_is_integer(&self, name: &str) -> bool {
@@ -371,7 +385,7 @@ fn identity(table: &Table, spec: &RowsSpec) -> Result<Vec<String>> {
     })
 }
 
-fn stated(column: &Column, merge: Merge) -> statements::Column {
+fn stated(place: usize, column: &Column, merge: Merge) -> statements::Column {
     let form = match column.base {
         pg_sys::NUMERICOID => Form::Numeric,
         pg_sys::FLOAT4OID | pg_sys::FLOAT8OID => Form::Float,
@@ -382,6 +396,7 @@ fn stated(column: &Column, merge: Merge) -> statements::Column {
     };
     statements::Column {
         name: column.name.clone(),
+        place,
         sql_type: column.sql_type.clone(),
         form,
         is_plain: ORDERED.contains(&column.base) && column.deterministic || column.base == pg_sys::JSONBOID,
@@ -393,7 +408,7 @@ fn stated(column: &Column, merge: Merge) -> statements::Column {
 
 /// Columns of a table as statements speak of them, whatever becomes of their values.
 pub fn statement_columns<'c>(columns: impl Iterator<Item = &'c Column>) -> Vec<statements::Column> {
-    columns.map(|column| stated(column, Merge::Keep)).collect()
+    columns.enumerate().map(|(place, column)| stated(place, column, Merge::Keep)).collect()
 }
 
 fn fields(table: &Table, spec: &RowsSpec) -> Result<Vec<Field>> {
@@ -561,12 +576,6 @@ fn link_table(table: &Table, stated_table: &statements::Table, link: &once_core:
             relation,
         },
     })
-}
-
-/// The key columns of a target as an error names them.
-pub fn shown_keys(target: &Target) -> String {
-    let keys: Vec<String> = target.spec.keys.iter().map(|key| key.join(" and ")).collect();
-    keys.join(" nor ")
 }
 
 /// A field's kind as a link's column has it.

@@ -91,7 +91,9 @@ impl Part {
 pub fn roll_back(job: Job, spec: RowsSpec, keep: bool) -> Result<Value> {
     let table =
         targets::find(&job.relation)?.ok_or_else(|| OnceError::RelationGone { relation: job.relation.clone() })?;
-    jobs::lock(&table.relation, table.oid, job.scope.as_deref().unwrap_or_default())?;
+    for scope in scopes(&job) {
+        jobs::lock(&table.relation, table.oid, &scope)?;
+    }
     let job = jobs::load(Some(job.id), true)?;
     job.require_completed()?;
     let parts = parts(&job, &spec)?;
@@ -118,7 +120,7 @@ pub fn roll_back(job: Job, spec: RowsSpec, keep: bool) -> Result<Value> {
             let records = |count: usize| if count == 1 { "1 record".to_string() } else { format!("{count} records") };
             let mut message = format!("{} as before", records(reversed));
             if kept > 0 {
-                message += &format!(", {} kept as changed or used since", records(kept));
+                message += &format!(", {} kept: changed, used or protected since", records(kept));
             }
             if errored > 0 {
                 message += &format!(", {} could not be reversed", records(errored));
@@ -145,9 +147,9 @@ fn undo(job: &Job, part: &Part, keep: bool, tally: &mut Tally) -> std::result::R
     let protected = states.iter().filter(|state| state.there && state.protected).count();
     if protected > 0 && !keep {
         let column = part.protect.as_deref().unwrap_or_default();
+        let records = if protected == 1 { "1 record is".into() } else { format!("{protected} records are") };
         let message = format!(
-            "Refused: {protected} records of the job are protected ({column}). Nothing was changed; p_keep_protected => true \
-             undoes the others."
+            "Refused: {records} protected ({column}). Nothing was changed; p_keep_protected => true undoes the others."
         );
         return Err(Failure::new("23001", message).with("kept", Some(protected)).into());
     }
@@ -244,6 +246,13 @@ fn changed_columns(job: &Job, part: &Part) -> Result<Vec<String>> {
         spi::own("import_images")?
     );
     spi::fresh(&sql, &[job.id.into(), part.number.into()], |row| row.need(1))
+}
+
+/// The scopes that a job worked in, in the order in which all take them.
+fn scopes(job: &Job) -> Vec<String> {
+    let summary: Value = serde_json::from_str(job.summary.as_deref().unwrap_or("null")).unwrap_or_default();
+    let scopes = summary["scopes"].as_array().into_iter().flatten();
+    scopes.filter_map(|scope| scope.as_str().map(String::from)).collect()
 }
 
 /// The tables that a job wrote to, in the order of undoing: links, its own, those it refers to.

@@ -1,7 +1,7 @@
 //! Writing what was matched: records that are referred to, then the rows' own, then their links. What the database
 //! refuses is told row by row.
 
-use super::matching::{Matched, awaited, columns, index, mergeable, updates};
+use super::matching::{Made, Matched, awaited, columns, index, is_still_so, mergeable, referring, updates};
 use super::read::{Batch, Line, Refusal};
 use super::target::{LinkTable, Target};
 use crate::backend;
@@ -10,13 +10,14 @@ use crate::error::Result;
 use crate::jobs::{Failure, Stop};
 use crate::spi;
 use crate::targets;
+use hashbrown::{HashMap, HashSet};
 use once_core::ident::Relation;
-use once_core::rows::statements::{Column, Key};
+use once_core::rows::statements::{Column, KEY, Key, NUMBER};
 use once_core::rows::value::Cell;
 use once_core::spec::Merge;
 use once_core::sqlstate::is_jobs_own;
 use pgrx::{Uuid, pg_sys};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 /// The part of a job that is its target's own records; references are 1, 2, …, and links begin here.
 pub const OWN: i16 = 0;
@@ -28,15 +29,16 @@ pub struct Writer<'t> {
     pub job: Uuid,
     pub images: Relation,
     /// The images of records that this job has touched, by what names them.
-    pub touched: HashMap<Vec<String>, i64>,
+    pub touched: HashMap<String, i64>,
     /// The numbers of the next images of references and links.
     next: i64,
+    made: Made,
 }
 
 /// What has become of groups.
 #[derive(Default)]
 pub struct Written {
-    pub inserted: HashMap<usize, Vec<String>>,
+    pub inserted: HashMap<usize, String>,
     pub updated: HashSet<usize>,
     /// Their keys came meanwhile.
     pub lost: BTreeSet<usize>,
@@ -50,11 +52,21 @@ pub enum Round {
     Again,
 }
 
+/// What an insert does about a key that is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// It is raised, which is the quickest where there is none; and where there is one, all are inserted anew, passing over.
+    Unlikely,
+    PassOver,
+    /// It is raised, so that the row is told why.
+    Refuse,
+}
+
 type Step<T> = std::result::Result<T, Stop>;
 
 impl<'t> Writer<'t> {
     pub fn new(target: &'t Target, job: Uuid, images: Relation) -> Self {
-        Self { target, job, images, touched: HashMap::new(), next: 1 }
+        Self { target, job, images, touched: HashMap::new(), next: 1, made: Made::new() }
     }
 
     fn numbers(&mut self, count: usize) -> i64 {
@@ -63,13 +75,13 @@ impl<'t> Writer<'t> {
         first
     }
 
-    /// Writes all groups that make or change a record. `or_fail`: a key that has come meanwhile is an error.
+    /// Writes all groups that make or change a record.
     pub fn write<'a>(
         &mut self,
         batch: &Batch<'a>,
-        matched: &mut Matched<'a>,
+        matched: &Matched<'a>,
         references: &[Matched<'a>],
-        or_fail: bool,
+        conflict: Conflict,
     ) -> Step<Round> {
         let groups: Vec<usize> = (0..matched.plan.groups.len())
             .filter(|group| matched.group(*group).record.is_none() || !matched.changes[*group].is_empty())
@@ -81,10 +93,9 @@ impl<'t> Writer<'t> {
             return Ok(Round::Again);
         }
         let mut written = Written::default();
-        self.attempt(batch, matched, &groups, or_fail, &mut written)?;
-        for (group, identity) in &written.inserted {
-            let first = number(matched.group(*group).rows[0]);
-            self.touched.insert(identity.clone(), first);
+        self.attempt(batch, matched, &groups, conflict, &mut written)?;
+        for (group, name) in &written.inserted {
+            self.touched.insert(name.clone(), number(matched.group(*group).rows[0]));
         }
         Ok(Round::Written(written))
     }
@@ -95,23 +106,30 @@ impl<'t> Writer<'t> {
         batch: &Batch<'a>,
         matched: &Matched<'a>,
         groups: &[usize],
-        or_fail: bool,
+        conflict: Conflict,
         written: &mut Written,
     ) -> Step<()> {
         if groups.is_empty() {
             return Ok(());
         }
-        match backend::subtransaction(|| self.write_groups(batch, matched, groups, or_fail)) {
+        match backend::subtransaction(|| self.write_groups(batch, matched, groups, conflict)) {
             Ok(done) => {
                 let done = done?;
                 written.inserted.extend(done.inserted);
                 written.updated.extend(done.updated);
                 written.lost.extend(done.lost);
+                written.refused.extend(done.refused);
+            }
+            Err(error) if error.sqlstate == "23505" && conflict == Conflict::Unlikely => {
+                self.attempt(batch, matched, groups, Conflict::PassOver, written)?;
             }
             Err(error) if !is_jobs_own(&error.sqlstate) => error.rethrow(),
             Err(error) => match groups {
                 [only] => {
-                    let reason = match &error.detail {
+                    // That of a NOT NULL or a CHECK shows the whole row.
+                    let telling =
+                        error.detail.as_ref().filter(|_| !["23502", "23514"].contains(&error.sqlstate.as_str()));
+                    let reason = match telling {
                         Some(detail) => format!("{} ({detail})", error.message),
                         None => error.message.clone(),
                     };
@@ -120,8 +138,8 @@ impl<'t> Writer<'t> {
                 }
                 _ => {
                     let (left, right) = groups.split_at(groups.len() / 2);
-                    self.attempt(batch, matched, left, or_fail, written)?;
-                    self.attempt(batch, matched, right, or_fail, written)?;
+                    self.attempt(batch, matched, left, conflict, written)?;
+                    self.attempt(batch, matched, right, conflict, written)?;
                 }
             },
         }
@@ -133,17 +151,18 @@ impl<'t> Writer<'t> {
         batch: &Batch<'a>,
         matched: &Matched<'a>,
         groups: &[usize],
-        or_fail: bool,
+        conflict: Conflict,
     ) -> Step<Written> {
         let (new, old): (Vec<usize>, Vec<usize>) =
             groups.iter().partition(|group| matched.group(**group).record.is_none());
         let mut written = Written { updated: self.update(batch, matched, &old)?, ..Written::default() };
         let labelled: Vec<(usize, i64)> = new.iter().map(|g| (*g, number(matched.group(*g).rows[0]))).collect();
-        let made = insert(self.target, batch, &matched.merged, &labelled, OWN, self.job, &self.images, or_fail)?;
+        let made = self.insert(self.target, batch, matched, &labelled, OWN, conflict)?;
         for (group, label) in labelled {
             match made.get(&label) {
                 Some(identity) => drop(written.inserted.insert(group, identity.clone())),
-                None => drop(written.lost.insert(group)),
+                None if conflict == Conflict::PassOver => drop(written.lost.insert(group)),
+                None => written.refused.push((group, Refusal::row("a trigger keeps it out"))),
             }
         }
         for number in 0..self.target.links.len() {
@@ -172,35 +191,9 @@ impl<'t> Writer<'t> {
             return Ok(true);
         }
         let labels: Vec<(usize, i64)> = old.iter().map(|group| (*group, number(*group))).collect();
-        let store = updates(self.target, batch, matched, &labels);
-        let locked = spi::over(&[&store], &self.target.table.lock(), &[], |row| {
-            Ok((index(row.need::<i64>(1)?), row.need::<Vec<Option<String>>>(2)?))
-        })?;
-        let told = self.target.is_many_keyed();
-        let same = |(group, now): &(usize, Vec<Option<String>>)| {
-            let then = matched.group(*group).record.and_then(|record| matched.tracked[record].as_ref());
-            !told || then.is_none_or(|then| then == now)
-        };
-        Ok(locked.len() == old.len() && locked.iter().all(same) && (told || self.still_found(batch, matched, &old)?))
-    }
-
-    /// Whether each record still has the key that found it, asked where its values were not told.
-    fn still_found(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<bool> {
-        let mut columns = vec![Stored::plain("n", pg_sys::INT8OID)];
-        let tracked: Vec<usize> = self.target.table.tracked.iter().filter_map(|n| self.target.field(n)).collect();
-        columns.extend(tracked.iter().map(|field| self.target.fields[*field].stored()));
-        let mut store = Store::new("once_keys", &columns);
-        for group in groups {
-            let label = group.to_string();
-            let line = &batch.lines[matched.group(*group).rows[0]];
-            let cells = tracked.iter().map(|field| batch.slot(*field).and_then(|slot| line.cell(slot).text()));
-            store.push(std::iter::once(Some(label.as_str())).chain(cells));
-        }
-        let found = spi::over(&[&store], &self.target.table.find(false), &[], |row| {
-            Ok((index(row.need::<i64>(1)?), row.need::<Vec<String>>(3)?))
-        })?;
-        let name = |group: usize| matched.group(group).record.map(|record| &matched.records[record]);
-        Ok(found.len() == groups.len() && found.iter().all(|(group, found)| name(*group) == Some(found)))
+        let store = updates(self.target, batch, matched, &labels, &self.made);
+        let locked = spi::over(&[&store], &self.target.table.lock(), &[], |row| row.need::<i64>(1))?;
+        Ok(locked.len() == old.len() && is_still_so(self.target, batch, matched, &old)?)
     }
 
     fn update(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Step<HashSet<usize>> {
@@ -211,7 +204,7 @@ impl<'t> Writer<'t> {
         let named = columns(self.target, batch);
         let columns: Vec<&Column> = slots.iter().filter_map(|slot| named[*slot]).collect();
         let labels = self.labelled(matched, groups);
-        let store = updates(self.target, batch, matched, &labels);
+        let store = updates(self.target, batch, matched, &labels, &self.made);
         let sql = self.target.table.update(&columns, &self.images);
         let changed = spi::over(&[&store], &sql, &[self.job.into(), OWN.into()], |row| row.need::<i64>(1))?;
         let changed: HashSet<i64> = changed.into_iter().collect();
@@ -222,15 +215,16 @@ impl<'t> Writer<'t> {
     fn make_references<'a>(
         &mut self,
         batch: &Batch<'a>,
-        matched: &mut Matched<'a>,
+        matched: &Matched<'a>,
         references: &[Matched<'a>],
         groups: &[usize],
     ) -> Step<bool> {
+        self.made.clear();
         for (at, found) in references.iter().enumerate() {
             let reference = &self.target.references[at];
             let Some(slot) = batch.slot(reference.field) else { continue };
             let wanted: BTreeSet<usize> =
-                groups.iter().filter_map(|group| matched.merged[*group].get(slot).and_then(awaited)).collect();
+                groups.iter().filter_map(|group| awaited(matched.merged(batch, *group).cell(slot))).collect();
             if wanted.is_empty() {
                 continue;
             }
@@ -238,21 +232,119 @@ impl<'t> Writer<'t> {
             let labelled: Vec<(usize, i64)> = wanted.into_iter().zip(first..).collect();
             let subs = &batch.references[at];
             let part = i16::try_from(at + 1).unwrap_or(i16::MAX);
-            let made = insert(&reference.target, subs, &found.merged, &labelled, part, self.job, &self.images, false)?;
+            let made = self.insert(&reference.target, subs, found, &labelled, part, Conflict::PassOver)?;
             if made.len() < labelled.len() {
                 return Ok(false);
             }
             targets::check_constraints_now(reference.target.oid)?;
-            let ids: HashMap<usize, &String> =
-                labelled.iter().filter_map(|(group, label)| Some((*group, made.get(label)?.first()?))).collect();
-            for cells in &mut matched.merged {
-                let Some(cell) = cells.get_mut(slot) else { continue };
-                if let Some(id) = awaited(cell).and_then(|group| ids.get(&group)) {
-                    *cell = Cell::Text((*id).clone().into());
+            for (group, label) in labelled {
+                if let Some(name) = made.get(&label) {
+                    self.made.insert((at, group), name.clone());
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Makes records of groups, each under its label; gives what names those that were made.
+    fn insert<'a>(
+        &self,
+        target: &Target,
+        batch: &Batch<'a>,
+        matched: &Matched<'a>,
+        labelled: &[(usize, i64)],
+        part: i16,
+        conflict: Conflict,
+    ) -> Step<HashMap<i64, String>> {
+        if labelled.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let named = columns(target, batch);
+        let (store, keys) = self.inserts(target, batch, matched, labelled, part == OWN);
+        if store.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let columns: Vec<&Column> = named.into_iter().flatten().collect();
+        let sql = target.table.insert(&columns, &keys, &self.images, conflict != Conflict::PassOver);
+        let rows = spi::over(&[&store], &sql, &[self.job.into(), part.into()], |row| {
+            Ok((row.need::<i64>(1)?, row.get::<i64>(2)?, row.get::<String>(3)?))
+        })?;
+        let count = rows.first().map_or(0, |(count, _, _)| *count);
+        let made: HashMap<i64, String> =
+            rows.into_iter().filter_map(|(_, label, name)| Some((label?, name?))).collect();
+        if number(made.len()) != count {
+            let message = format!(
+                "{count} rows inserted into {}, but {} of them have the key that they were given: a trigger changes it. \
+                 Nothing was written, for the same rows would not be found again.",
+                target.table.relation,
+                made.len()
+            );
+            return Err(Failure::new("P0001", message).into());
+        }
+        Ok(made)
+    }
+
+    /// The groups as statements read them, each with the first of its keys; and these keys.
+    fn inserts<'a>(
+        &self,
+        target: &Target,
+        batch: &Batch<'a>,
+        matched: &Matched<'a>,
+        labelled: &[(usize, i64)],
+        is_own: bool,
+    ) -> (Store, Vec<usize>) {
+        let named = columns(target, batch);
+        let mut stored = vec![Stored::plain(NUMBER, pg_sys::INT8OID), Stored::plain(KEY, pg_sys::INT8OID)];
+        for (slot, column) in named.iter().enumerate() {
+            stored.push(target.fields[batch.slots[slot]].stored());
+            if let Some(column) = column.filter(|column| column.merge == Merge::Overwrite) {
+                stored.push(Stored::plain(&column.given_name(), pg_sys::BOOLOID));
+            }
+        }
+        // Statements speak of all columns of the keys.
+        let tracked: Vec<(usize, Option<usize>)> = target
+            .table
+            .tracked
+            .iter()
+            .filter_map(|name| target.field(name))
+            .map(|field| (field, batch.slot(field)))
+            .collect();
+        stored
+            .extend(tracked.iter().filter(|(_, slot)| slot.is_none()).map(|(field, _)| target.fields[*field].stored()));
+        let slot_of = |name: &str| tracked.iter().find(|(field, _)| target.fields[*field].column.name == name)?.1;
+        let keys: Vec<Vec<(Option<usize>, bool)>> = target
+            .table
+            .keys
+            .iter()
+            .map(|key| key.columns.iter().map(|(column, nulls)| (slot_of(&column.name), *nulls)).collect())
+            .collect();
+        let referring = if is_own { referring(target, batch) } else { vec![None; named.len()] };
+        let mut store = Store::new("once_inserts", &stored);
+        let mut used = BTreeSet::new();
+        for (group, label) in labelled {
+            let row = matched.merged(batch, *group);
+            let has = |slot: &Option<usize>| slot.is_some_and(|slot| row.cell(slot).text().is_some());
+            let is_complete = |key: &Vec<(Option<usize>, bool)>| {
+                key.iter().all(|(slot, nulls)| *nulls || has(slot)) && key.iter().any(|(slot, _)| has(slot))
+            };
+            let Some(key) = keys.iter().position(is_complete) else { continue };
+            used.insert(key);
+            let (label, key) = (label.to_string(), key.to_string());
+            let mut values = vec![Some(label.as_str()), Some(key.as_str())];
+            for (slot, column) in named.iter().enumerate() {
+                let cell = row.cell(slot);
+                values.push(match referring[slot].and_then(|at| Some((at, awaited(cell)?))) {
+                    Some(made) => self.made.get(&made).map(String::as_str),
+                    None => cell.text(),
+                });
+                if column.is_some_and(|column| column.merge == Merge::Overwrite) {
+                    values.push(Some(if *cell == Cell::Missing { "false" } else { "true" }));
+                }
+            }
+            values.resize(stored.len(), None);
+            store.push(values.into_iter());
+        }
+        (store, used.into_iter().collect())
     }
 
     /// Adds the links of these groups to one of the tables; gives the groups that got any.
@@ -265,8 +357,8 @@ impl<'t> Writer<'t> {
         number: usize,
     ) -> Step<HashSet<usize>> {
         let id = |group: usize| match matched.group(group).record {
-            Some(record) => matched.records[record].first(),
-            None => written.inserted.get(&group).and_then(|identity| identity.first()),
+            Some(record) => matched.records.get(record),
+            None => written.inserted.get(&group),
         };
         let link = &self.target.links[number];
         let rows = links(batch, matched, groups, number, &id);
@@ -312,7 +404,7 @@ fn links<'i>(
 }
 
 fn link_store<'r>(link: &LinkTable, rows: impl Iterator<Item = &'r [String]>, first: i64) -> Store {
-    let mut columns = vec![Stored::plain("n", pg_sys::INT8OID)];
+    let mut columns = vec![Stored::plain(NUMBER, pg_sys::INT8OID)];
     columns.extend(link.columns.iter().map(|(_, column)| super::target::stored(column, &column.name)));
     let mut store = Store::new("once_links", &columns);
     for (label, cells) in (first..).zip(rows) {
@@ -326,7 +418,7 @@ fn link_store<'r>(link: &LinkTable, rows: impl Iterator<Item = &'r [String]>, fi
 pub fn missing_links(target: &Target, batch: &Batch<'_>, matched: &mut Matched<'_>) -> Result<()> {
     let groups: Vec<usize> = (0..matched.plan.groups.len()).filter(|g| matched.group(*g).record.is_some()).collect();
     for (number, link) in target.links.iter().enumerate() {
-        let id = |group: usize| matched.group(group).record.and_then(|record| matched.records[record].first());
+        let id = |group: usize| matched.group(group).record.map(|record| &matched.records[record]);
         let rows = links(batch, matched, &groups, number, &id);
         if rows.is_empty() {
             continue;
@@ -339,85 +431,6 @@ pub fn missing_links(target: &Target, batch: &Batch<'_>, matched: &mut Matched<'
         }
     }
     Ok(())
-}
-
-/// Makes records of merged rows, each under its label; gives what names those that were made.
-#[allow(clippy::too_many_arguments)]
-fn insert<'a>(
-    target: &Target,
-    batch: &Batch<'a>,
-    merged: &[Vec<Cell<'a>>],
-    labelled: &[(usize, i64)],
-    part: i16,
-    job: Uuid,
-    images: &Relation,
-    or_fail: bool,
-) -> Step<HashMap<i64, Vec<String>>> {
-    if labelled.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let named = columns(target, batch);
-    let mut stored = vec![Stored::plain("n", pg_sys::INT8OID), Stored::plain("k", pg_sys::INT8OID)];
-    for (slot, column) in named.iter().enumerate() {
-        stored.push(target.fields[batch.slots[slot]].stored());
-        if let Some(column) = column.filter(|column| column.merge == Merge::Overwrite) {
-            stored.push(Stored::plain(&column.given_name(), pg_sys::BOOLOID));
-        }
-    }
-    // Statements speak of all columns of the keys.
-    let absent: Vec<&str> = target
-        .table
-        .tracked
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !named.iter().flatten().any(|column| column.name == *name))
-        .collect();
-    stored.extend(absent.iter().filter_map(|name| target.field(name)).map(|field| target.fields[field].stored()));
-    let mut store = Store::new("once_inserts", &stored);
-    let mut keys = BTreeSet::new();
-    let missing = Cell::Missing;
-    for (group, label) in labelled {
-        let cells = &merged[*group];
-        let cell = |slot: usize| cells.get(slot).unwrap_or(&missing);
-        let has = |name: &str| {
-            let slot = named.iter().position(|column| column.is_some_and(|column| column.name == name));
-            slot.is_some_and(|slot| cell(slot).text().is_some())
-        };
-        let Some(key) = target.table.keys.iter().position(|key| is_complete(key, &has)) else { continue };
-        keys.insert(key);
-        let (label, key) = (label.to_string(), key.to_string());
-        let mut values = vec![Some(label.as_str()), Some(key.as_str())];
-        for (slot, column) in named.iter().enumerate() {
-            values.push(cell(slot).text());
-            if column.is_some_and(|column| column.merge == Merge::Overwrite) {
-                values.push(Some(if *cell(slot) == Cell::Missing { "false" } else { "true" }));
-            }
-        }
-        values.resize(stored.len(), None);
-        store.push(values.into_iter());
-    }
-    if store.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let columns: Vec<&Column> = named.into_iter().flatten().collect();
-    let keys: Vec<usize> = keys.into_iter().collect();
-    let sql = target.table.insert(&columns, &keys, images, or_fail);
-    let rows = spi::over(&[&store], &sql, &[job.into(), part.into()], |row| {
-        Ok((row.need::<i64>(1)?, row.get::<i64>(2)?, row.get::<Vec<String>>(3)?))
-    })?;
-    let count = rows.first().map_or(0, |(count, _, _)| *count);
-    let made: HashMap<i64, Vec<String>> =
-        rows.into_iter().filter_map(|(_, label, identity)| Some((label?, identity?))).collect();
-    if number(made.len()) != count {
-        let message = format!(
-            "{count} rows inserted into {}, but {} of them have the key that they were given: a trigger changes it. Nothing \
-             was written, for the same rows would not be found again.",
-            target.table.relation,
-            made.len()
-        );
-        return Err(Failure::new("P0001", message).into());
-    }
-    Ok(made)
 }
 
 fn is_complete(key: &Key, has: &dyn Fn(&str) -> bool) -> bool {

@@ -264,7 +264,7 @@ pub fn deferrable_constraints(oid: Oid) -> Result<Option<String>> {
 /// About how many rows a table holds, by its size: statistics may be old, or not there yet.
 pub fn estimated_rows(oid: Oid) -> Result<i64> {
     spi::known_one(
-        "SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint / 100 FROM pg_partition_tree($1)",
+        "SELECT (pg_relation_size($1) + coalesce((SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree($1)), 0))::bigint / 100",
         &[oid.into()],
         |row| row.need(1),
     )

@@ -11,6 +11,8 @@ use once_tests::promo::{
 use once_tests::{Db, Uuid, Value, postgres};
 use xtask::run::{output, output_with_input};
 
+#[path = "dump/clinic.rs"]
+mod clinic;
 #[path = "dump/workouts.rs"]
 mod workouts;
 

@@ -213,3 +213,5 @@ fn a_scope_is_of_a_type_with_one_text_a_value() -> Result<()> {
 
 #[path = "targets/refused.rs"]
 mod refusals;
+#[path = "targets/rows.rs"]
+mod rows;

@@ -2,7 +2,7 @@
 //! have made of the records. Values are numbers here; equal numbers are values that the keys take for equal.
 
 use crate::spec::{Merge, OnMatch};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::hash::Hash;
 
 /// What a row has in a column by which records are told from each other.

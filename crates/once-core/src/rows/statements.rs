@@ -4,11 +4,23 @@
 use crate::ident::{Relation, literal, quote, quote_list};
 use crate::key::KeyColumn;
 use crate::spec::Merge;
+use std::borrow::Cow;
+
+/// The values of the columns that name a record.
+pub fn name_parts(name: &str, columns: usize) -> Vec<Cow<'_, str>> {
+    if columns == 1 {
+        return vec![name.into()];
+    }
+    let parts: Vec<String> = serde_json::from_str(name).unwrap_or_default();
+    parts.into_iter().map(Cow::Owned).collect()
+}
 
 /// A column of a table, as statements speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
+    /// Its place in the table, by which stores name what they hold beside its value.
+    pub place: usize,
     /// As a CAST writes it, with its modifier.
     pub sql_type: String,
     pub form: Form,
@@ -53,6 +65,14 @@ pub struct Table {
     pub protect: Option<String>,
 }
 
+/// How the stores' own columns begin, beside those of the table.
+pub const OWN: &str = "once ";
+
+/// The stores' own columns: the number of the row, of its key, and of its group.
+pub const NUMBER: &str = "once n";
+pub const KEY: &str = "once k";
+pub const GROUP: &str = "once g";
+
 /// What an image says was done to a record.
 pub const INSERTED: &str = "inserted";
 pub const UPDATED: &str = "updated";
@@ -82,10 +102,10 @@ impl Column {
     }
 
     /// The value of the record when the row has been merged into it.
-    fn merged(&self) -> String {
-        let (row, record) = (self.of("s"), self.of("t"));
+    fn merged(&self, alias: &str) -> String {
+        let (row, record) = (self.of("s"), self.of(alias));
         if let Some(followed) = &self.follows {
-            return format!("CASE WHEN {} THEN {row} ELSE coalesce({record}, {row}) END", followed.differs());
+            return format!("CASE WHEN {} THEN {row} ELSE coalesce({record}, {row}) END", followed.differs(alias));
         }
         match &self.merge {
             Merge::Coalesce => format!("coalesce({row}, {record})"),
@@ -94,7 +114,7 @@ impl Column {
             Merge::Greatest => format!("GREATEST({record}, {row})"),
             Merge::Least => format!("LEAST({record}, {row})"),
             Merge::Newest(clock) => format!(
-                "CASE WHEN {row} IS NULL THEN {record} WHEN {record} IS NULL OR t.{clock} IS NULL OR s.{own} >= t.{clock} \
+                "CASE WHEN {row} IS NULL THEN {record} WHEN {record} IS NULL OR {alias}.{clock} IS NULL OR s.{own} >= {alias}.{clock} \
                  THEN {row} ELSE {record} END",
                 own = self.clock(),
                 clock = quote(clock)
@@ -111,16 +131,25 @@ impl Column {
                  WHEN pg_catalog.jsonb_typeof({row}) = 'object' AND pg_catalog.jsonb_typeof({record}) = 'object' THEN {row} || {record} \
                  WHEN pg_catalog.jsonb_typeof({row}) <> 'array' OR pg_catalog.jsonb_typeof({record}) <> 'array' THEN coalesce({record}, {row}) \
                  WHEN NOT EXISTS (SELECT FROM pg_catalog.jsonb_array_elements({row}) AS u(e) WHERE NOT EXISTS ( \
-                   SELECT FROM pg_catalog.jsonb_array_elements({record}) AS r(e) WHERE r.e = u.e)) THEN coalesce({record}, {row}) \
-                 ELSE (SELECT pg_catalog.jsonb_agg(DISTINCT u.e ORDER BY u.e) FROM pg_catalog.jsonb_array_elements( \
-                   coalesce({record}, '[]') || {row}) AS u(e)) END"
+                   SELECT FROM pg_catalog.jsonb_array_elements({record}) AS r(e) WHERE r.e = u.e)) THEN {record} \
+                 ELSE {} END",
+                self.set(&format!("coalesce({record}, '[]') || {row}"))
             ),
             _ => format!(
-                "CASE WHEN {row} IS NULL THEN {record} \
-                 WHEN NOT EXISTS (SELECT FROM pg_catalog.unnest({row}) AS u(e) WHERE pg_catalog.array_position({record}, u.e) IS NULL) \
-                 THEN coalesce({record}, {row}) \
-                 ELSE ARRAY(SELECT DISTINCT u.e FROM pg_catalog.unnest({record} || {row}) AS u(e) ORDER BY u.e) END"
+                "CASE WHEN {row} IS NULL OR NOT EXISTS (SELECT FROM pg_catalog.unnest({row}) AS u(e) \
+                   WHERE pg_catalog.array_position({record}, u.e) IS NULL) THEN {record} ELSE {} END",
+                self.set(&format!("{record} || {row}"))
             ),
+        }
+    }
+
+    /// The different elements of an array, in the order of their type.
+    fn set(&self, array: &str) -> String {
+        match self.form {
+            Form::Json => format!(
+                "(SELECT pg_catalog.jsonb_agg(DISTINCT u.e ORDER BY u.e) FROM pg_catalog.jsonb_array_elements({array}) AS u(e))"
+            ),
+            _ => format!("ARRAY(SELECT DISTINCT u.e FROM pg_catalog.unnest({array}) AS u(e) ORDER BY u.e)"),
         }
     }
 
@@ -128,7 +157,13 @@ impl Column {
     fn created(&self) -> String {
         let row = self.of("s");
         let row = match (&self.merge, &self.default) {
-            (Merge::Union, _) => self.union(&row, &format!("CAST(NULL AS {})", self.sql_type)),
+            (Merge::Union, _) if self.form == Form::Json => {
+                let several = format!("pg_catalog.jsonb_typeof({row}) = 'array' AND {row} <> '[]'");
+                format!("CASE WHEN {several} THEN {} ELSE {row} END", self.set(&row))
+            }
+            (Merge::Union, _) => {
+                format!("CASE WHEN pg_catalog.cardinality({row}) > 1 THEN {} ELSE {row} END", self.set(&row))
+            }
             (Merge::Overwrite, Some(default)) => {
                 return format!("CASE WHEN s.{} THEN {row} ELSE coalesce({row}, {default}) END", self.given());
             }
@@ -140,19 +175,19 @@ impl Column {
         }
     }
 
-    fn differs(&self) -> String {
-        let (record, merged) = (self.of("t"), self.merged());
+    fn differs(&self, alias: &str) -> String {
+        let (record, merged) = (self.of(alias), self.merged(alias));
         format!("({} IS DISTINCT FROM {})", self.compared(&record), self.compared(&merged))
     }
 
     /// The column of a store that says whether the row names this one, null or not.
     pub fn given_name(&self) -> String {
-        format!("given {}", self.name)
+        format!("{OWN}given {}", self.place)
     }
 
     /// The column of a store that holds the time of this value.
     pub fn clock_name(&self) -> String {
-        format!("time of {}", self.name)
+        format!("{OWN}time {}", self.place)
     }
 
     fn given(&self) -> String {
@@ -169,15 +204,15 @@ impl Column {
 }
 
 impl Key {
-    /// That `s` has the key of `t`.
-    fn joins(&self) -> String {
+    /// That `s` has the key of the record `alias`.
+    fn joins(&self, alias: &str) -> String {
         let parts: Vec<String> = self
             .columns
             .iter()
             .map(|(column, null_counts)| {
-                let equal = column.equal("t", "s");
+                let equal = column.equal(alias, "s");
                 let name = quote(&column.name);
-                if *null_counts { format!("({equal} OR (t.{name} IS NULL AND s.{name} IS NULL))") } else { equal }
+                if *null_counts { format!("({equal} OR ({alias}.{name} IS NULL AND s.{name} IS NULL))") } else { equal }
             })
             .collect();
         parts.join(" AND ")
@@ -211,7 +246,7 @@ impl Table {
 
     /// The column of a store that holds a part of a record's identity.
     pub fn identity_name(&self, column: &Column) -> String {
-        format!("id {}", column.name)
+        format!("{OWN}id {}", column.place)
     }
 
     fn tracked_text(&self, alias: &str) -> String {
@@ -221,27 +256,51 @@ impl Table {
 
     /// The tracked values of the rows of `once_keys`, as texts that are equal where they are: number, texts.
     pub fn canonical(&self) -> String {
-        format!("SELECT s.n, {} FROM once_keys s ORDER BY s.n", self.tracked_text("s"))
+        format!("SELECT s.\"once n\", {} FROM once_keys s ORDER BY s.\"once n\"", self.tracked_text("s"))
     }
 
-    /// The records that the rows of `once_keys` find: number of the row, number of the key, identity and (`told`) tracked
-    /// values of the record, as texts.
-    pub fn find(&self, told: bool) -> String {
-        let told = if told { self.tracked_text("t") } else { "NULL::pg_catalog.text[]".into() };
-        let parts: Vec<String> = self
-            .keys
-            .iter()
-            .enumerate()
-            .map(|(number, key)| {
-                format!(
-                    "SELECT s.n, {number}::pg_catalog.int8, {}, {told} FROM once_keys s JOIN {} t ON {}",
-                    self.identity_text("t"),
-                    self.relation,
-                    key.joins()
-                )
-            })
-            .collect();
-        parts.join(" UNION ALL ")
+    /// What names a record, as one text: see [`name_parts`].
+    fn name(&self, alias: &str) -> String {
+        match self.identity.as_slice() {
+            [only] => only.text(alias),
+            _ => format!("pg_catalog.to_json({})::pg_catalog.text", self.identity_text(alias)),
+        }
+    }
+
+    /// The records that the rows of `once_keys` find: number of the row; which of `compared` the row alone would change in
+    /// the record that the first key finds, NULL where none or where nothing is compared; then for each key the name of its
+    /// record and (`told`, and where they are not the row's own) its tracked values, as texts. No row for what finds nothing.
+    pub fn find(&self, told: bool, compared: &[&Column]) -> String {
+        let (mut columns, mut joins, mut found, mut changes) =
+            (String::new(), String::new(), Vec::new(), String::new());
+        let tracked: Vec<&Column> = self.tracked.iter().filter_map(|name| self.column(name)).collect();
+        for (number, key) in self.keys.iter().enumerate() {
+            let alias = format!("t{number}");
+            let name = self.name(&alias);
+            let own: Vec<String> = tracked
+                .iter()
+                .map(|column| {
+                    let (record, row) = (column.canonical(&alias), column.canonical("s"));
+                    format!("{record} COLLATE pg_catalog.\"C\" IS DISTINCT FROM {row} COLLATE pg_catalog.\"C\"")
+                })
+                .collect();
+            let told = if told {
+                format!("CASE WHEN {} THEN {} END", either(&own), self.tracked_text(&alias))
+            } else {
+                "NULL::pg_catalog.text[]".into()
+            };
+            columns += &format!(", {name}, {told}");
+            joins += &format!(" LEFT JOIN {} {alias} ON {}", self.relation, key.joins(&alias));
+            let differs: Vec<String> = compared.iter().map(|column| column.differs(&alias)).collect();
+            changes += &format!(
+                " WHEN {name} IS NOT NULL THEN CASE WHEN {} THEN ARRAY[{}]::pg_catalog.bool[] END",
+                either(&differs),
+                differs.join(", ")
+            );
+            found.push(format!("{name} IS NOT NULL"));
+        }
+        let changes = if compared.is_empty() { "NULL::pg_catalog.bool[]".into() } else { format!("CASE{changes} END") };
+        format!("SELECT s.\"once n\", {changes}{columns} FROM once_keys s{joins} WHERE {}", either(&found))
     }
 
     /// How values stand in their order within each group of `once_ranked`, the values of the group's record among them:
@@ -255,7 +314,7 @@ impl Table {
                 match column.merge {
                     Merge::Newest(_) => format!("CASE WHEN {value} IS NOT NULL THEN 1 END"),
                     _ => format!(
-                        "CASE WHEN {value} IS NOT NULL THEN pg_catalog.dense_rank() OVER (PARTITION BY x.g ORDER BY {value}) END"
+                        "CASE WHEN {value} IS NOT NULL THEN pg_catalog.dense_rank() OVER (PARTITION BY x.\"once g\" ORDER BY {value}) END"
                     ),
                 }
             })
@@ -263,8 +322,8 @@ impl Table {
         let of = |alias: &str| columns.iter().map(|column| column.of(alias)).collect::<Vec<_>>().join(", ");
         let names: Vec<String> = self.identity.iter().map(|c| format!("s.{}", quote(&self.identity_name(c)))).collect();
         format!(
-            "SELECT x.n, x.g, ARRAY[{}]::pg_catalog.int8[] FROM (SELECT s.n, s.g, {} FROM once_ranked s UNION ALL \
-             SELECT NULL, s.g, {} FROM (SELECT DISTINCT s.g, {} FROM once_ranked s) s JOIN {} t ON {}) x",
+            "SELECT x.\"once n\", x.\"once g\", ARRAY[{}]::pg_catalog.int8[] FROM (SELECT s.\"once n\", s.\"once g\", {} FROM once_ranked s UNION ALL \
+             SELECT NULL, s.\"once g\", {} FROM (SELECT DISTINCT s.\"once g\", {} FROM once_ranked s) s JOIN {} t ON {}) x",
             ranks.join(", "),
             of("s"),
             of("t"),
@@ -276,9 +335,9 @@ impl Table {
 
     /// Which rows of `once_updates` would change their records, and in which of `columns`: number, booleans.
     pub fn changes(&self, columns: &[&Column]) -> String {
-        let differs: Vec<String> = columns.iter().map(|column| column.differs()).collect();
+        let differs: Vec<String> = columns.iter().map(|column| column.differs("t")).collect();
         format!(
-            "SELECT s.n, ARRAY[{}] FROM once_updates s JOIN {} t ON {} WHERE {}",
+            "SELECT s.\"once n\", ARRAY[{}] FROM once_updates s JOIN {} t ON {} WHERE {}",
             differs.join(", "),
             self.relation,
             self.identity_joins(),
@@ -286,12 +345,11 @@ impl Table {
         )
     }
 
-    /// Locks the records of the rows of `once_updates`, in order: number of the row, tracked values.
+    /// Locks the records of the rows of `once_updates`, in order: number of the row.
     pub fn lock(&self) -> String {
         let order: Vec<String> = self.identity.iter().map(|column| column.of("t")).collect();
         format!(
-            "SELECT s.n, {} FROM once_updates s JOIN {} t ON {} ORDER BY {} FOR UPDATE OF t",
-            self.tracked_text("t"),
+            "SELECT s.\"once n\" FROM once_updates s JOIN {} t ON {} ORDER BY {} FOR UPDATE OF t",
             self.relation,
             self.identity_joins(),
             order.join(", ")
@@ -301,8 +359,8 @@ impl Table {
     /// Merges the rows of `once_updates` into their records where that changes something, and keeps in `images` what was
     /// there before, as part `$2` of job `$1`. Gives the numbers.
     pub fn update(&self, columns: &[&Column], images: &Relation) -> String {
-        let sets: Vec<String> = columns.iter().map(|c| format!("{} = {}", quote(&c.name), c.merged())).collect();
-        let differs: Vec<String> = columns.iter().map(|column| column.differs()).collect();
+        let sets: Vec<String> = columns.iter().map(|c| format!("{} = {}", quote(&c.name), c.merged("t"))).collect();
+        let differs: Vec<String> = columns.iter().map(|column| column.differs("t")).collect();
         let before: Vec<String> = columns
             .iter()
             .zip(&differs)
@@ -313,10 +371,10 @@ impl Table {
             .collect();
         let after: Vec<String> = columns.iter().map(|c| format!("{}, {}", literal(&c.name), c.text("t"))).collect();
         format!(
-            "WITH m AS MATERIALIZED (SELECT s.n, {before} AS before FROM once_updates s JOIN {table} t ON {joins} \
+            "WITH m AS MATERIALIZED (SELECT s.\"once n\" AS n, {before} AS before FROM once_updates s JOIN {table} t ON {joins} \
                WHERE {changes}), \
              u AS (UPDATE {table} t SET {sets} FROM once_updates s WHERE {joins} AND {changes} \
-               RETURNING s.n, {identity} AS identity, pg_catalog.jsonb_build_object({after}) AS after, {digest} AS digest) \
+               RETURNING s.\"once n\" AS n, {identity} AS identity, pg_catalog.jsonb_build_object({after}) AS after, {digest} AS digest) \
              INSERT INTO {images} AS i (job_id, part, number, identity, action, before, after) \
              SELECT $1, $2, u.n, u.identity, '{UPDATED}', m.before, \
                (SELECT pg_catalog.jsonb_object_agg(k.name, u.after -> k.name) FROM pg_catalog.jsonb_object_keys(m.before) AS k(name)) \
@@ -337,7 +395,7 @@ impl Table {
 
     /// Makes records of the rows of `once_inserts`, in the order of the keys, as part `$2` of job `$1`; a row whose key
     /// has come meanwhile is passed over (`or_fail`: raises). Column `k` of the store says by which key the row is known.
-    /// Gives at least one row: how many were made, and number and identity of each that has the key that it was given.
+    /// Gives at least one row: how many were made, and number and name of each that has the key that it was given.
     pub fn insert(&self, columns: &[&Column], keys: &[usize], images: &Relation, or_fail: bool) -> String {
         let mut names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
         let mut values: Vec<String> = columns.iter().map(|column| column.created()).collect();
@@ -352,25 +410,29 @@ impl Table {
                 order.push(by);
             }
         }
-        order.push("s.n".into());
+        order.push("s.\"once n\"".into());
         let written: Vec<String> = keys
             .iter()
             .map(|number| {
-                let joins = self.keys[*number].joins();
-                format!("SELECT s.n, t.identity, t.digest FROM once_inserts s JOIN i t ON {joins} WHERE s.k = {number}")
+                let joins = self.keys[*number].joins("t");
+                format!("SELECT s.\"once n\" AS n, t.\"once identity\" AS identity, t.\"once digest\" AS digest FROM once_inserts s JOIN i t ON {joins} WHERE s.\"once k\" = {number}")
             })
             .collect();
-        let returned = |key: &Key| key.columns.iter().map(|(c, _)| c.name.clone()).collect::<Vec<_>>();
-        let mut keyed: Vec<String> = self.keys.iter().flat_map(returned).collect();
+        let returned = match self.identity.as_slice() {
+            [_] => "identity[1] AS name",
+            _ => "pg_catalog.to_json(identity)::pg_catalog.text AS name",
+        };
+        let columns_of = |key: &Key| key.columns.iter().map(|(c, _)| c.name.clone()).collect::<Vec<_>>();
+        let mut keyed: Vec<String> = self.keys.iter().flat_map(columns_of).collect();
         keyed.sort();
         keyed.dedup();
         let keyed: Vec<String> = keyed.iter().map(|name| format!("t.{}", quote(name))).collect();
         format!(
             "WITH i AS (INSERT INTO {} AS t ({}) SELECT {} FROM once_inserts s ORDER BY {} {} \
-               RETURNING {}, {} AS identity, {} AS digest), \
+               RETURNING {}, {} AS \"once identity\", {} AS \"once digest\"), \
              w AS (INSERT INTO {images} (job_id, part, number, identity, action, digest) \
-               SELECT $1, $2, w.n, w.identity, '{INSERTED}', w.digest FROM ({}) w ORDER BY w.n RETURNING number, identity) \
-             SELECT i.made, w.number, w.identity FROM (SELECT pg_catalog.count(*) AS made FROM i) i LEFT JOIN w ON true",
+               SELECT $1, $2, w.n, w.identity, '{INSERTED}', w.digest FROM ({}) w ORDER BY w.n RETURNING number, {returned}) \
+             SELECT i.made, w.number, w.name FROM (SELECT pg_catalog.count(*) AS made FROM i) i LEFT JOIN w ON true",
             self.relation,
             names.join(", "),
             values.join(", "),
@@ -532,7 +594,7 @@ impl Links<'_> {
     /// The numbers of the links that are not there yet.
     pub fn missing(&self) -> String {
         format!(
-            "SELECT s.n FROM once_links s WHERE NOT EXISTS (SELECT FROM {} t WHERE {})",
+            "SELECT s.\"once n\" FROM once_links s WHERE NOT EXISTS (SELECT FROM {} t WHERE {})",
             self.relation,
             self.joins()
         )
@@ -545,9 +607,9 @@ impl Links<'_> {
         let returned: Vec<String> = names.iter().map(|name| format!("t.{}", quote(name))).collect();
         format!(
             "WITH i AS (INSERT INTO {} AS t ({names}) SELECT {values} FROM once_links s ORDER BY {values} ON CONFLICT DO NOTHING \
-               RETURNING {}, {} AS identity, {} AS digest) \
+               RETURNING {}, {} AS \"once identity\", {} AS \"once digest\") \
              INSERT INTO {images} (job_id, part, number, identity, action, digest) \
-             SELECT $1, $2, s.n, t.identity, '{INSERTED}', t.digest FROM once_links s JOIN i t ON {} RETURNING number",
+             SELECT $1, $2, s.\"once n\", t.\"once identity\", '{INSERTED}', t.\"once digest\" FROM once_links s JOIN i t ON {} RETURNING number",
             self.relation,
             returned.join(", "),
             table.identity_text("t"),

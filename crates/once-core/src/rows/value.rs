@@ -321,6 +321,10 @@ fn float<'a>(text: Cow<'a, str>, single: bool, refusal: &str) -> Result<Reading<
 
 /// A time of day of the twelve-hour clock, `2:15 PM`, on that of twenty-four; `None` for what is none.
 fn twelve_hours(text: &str) -> Option<String> {
+    // An hour of one digit is as clear without noon.
+    if text.as_bytes().get(1) == Some(&b':') && text.is_ascii() && !text.ends_with(['m', 'M']) {
+        return Some(format!("0{text}"));
+    }
     let lower = text.to_ascii_lowercase();
     let (time, noon) = match lower.strip_suffix("am") {
         Some(time) => (time, 0),
@@ -584,7 +588,8 @@ mod tests {
             assert!(read(&Kind::Time { digits: 0 }, Json::String(bad)).is_err(), "{bad}");
         }
         assert!(read(&Kind::Time { digits: 0 }, Json::String("09:30:00.5")).is_err());
-        assert!(read(&Kind::Time { digits: 6 }, Json::String("9:30")).is_err());
+        assert_eq!(read(&Kind::Time { digits: 6 }, Json::String("9:30")), Ok("09:30".into()));
+        assert!(read(&Kind::Time { digits: 6 }, Json::String("a:30")).is_err());
     }
 
     #[test]
