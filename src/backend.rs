@@ -107,7 +107,15 @@ pub fn subtransaction<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<Resul
         let context = pg_sys::CurrentMemoryContext;
         let owner = pg_sys::CurrentResourceOwner;
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
-        pg_sys::MemoryContextSwitchTo(context);
+        // What a failed attempt has allocated goes with it: there may be very many.
+        let own = pg_sys::AllocSetContextCreateInternal(
+            context,
+            c"pg_once attempt".as_ptr(),
+            pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+            pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+        );
+        pg_sys::MemoryContextSwitchTo(own);
 
         let previous = pg_sys::error_context_stack;
         let mut callback = pg_sys::ErrorContextCallback {
@@ -125,6 +133,9 @@ pub fn subtransaction<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<Resul
             _ => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
         }
         pg_sys::MemoryContextSwitchTo(context);
+        if result.is_err() {
+            pg_sys::MemoryContextDelete(own);
+        }
         pg_sys::CurrentResourceOwner = owner;
         result.map_err(|caught| pg_error(*caught, raised.get()))
     }

@@ -74,6 +74,9 @@ pub enum OnceError {
     NoPlan { given: String },
     Unsettled { relation: Relation },
     ImagesPruned { job: String },
+    RecordsRenamed { job: String, relation: Relation, columns: String },
+    NotCredible { job: String, relation: Relation, role: String },
+    HiddenReferring { job: String, relation: Relation },
     UnknownRegion { given: String },
     Internal(String),
 }
@@ -523,6 +526,26 @@ impl OnceError {
                 format!("the images of job {job} are gone"),
                 "What it inserted and what it changed is not known any more: prune_import_images deleted it.",
                 "Undo it by hand, or restore import_images from a backup.",
+            ),
+            Self::RecordsRenamed { job, relation, columns } => parts(
+                ERRCODE_UNDEFINED_COLUMN,
+                format!("the records of {relation} are not known by what job {job} recorded"),
+                format!("It knew them by ({columns}), which is gone, has another name, or names them no more."),
+                "Give the columns their names back (ALTER TABLE … RENAME COLUMN) or the table its key, or undo the job by hand.",
+            ),
+            Self::NotCredible { job, relation, role } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("what job {job} recorded of {relation} can't be undone with your rights"),
+                format!(
+                    "Role \"{role}\" began the job and may not change or delete all rows of the table, so that its word alone does not do for that."
+                ),
+                format!("Let {} undo the job, or grant it what that takes.", once_core::ident::quote(role)),
+            ),
+            Self::HiddenReferring { job, relation } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("rows of {relation} that you may not see could go or change with what job {job} wrote"),
+                "A foreign key deletes or changes them together with the records that they refer to.",
+                format!("Let a role undo the job that sees all rows of {relation}."),
             ),
             Self::Internal(problem) => parts(
                 ERRCODE_INTERNAL_ERROR,

@@ -147,6 +147,7 @@ pub fn exact<T>(timezone: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         ("extra_float_digits", "1"),
         ("bytea_output", "hex"),
         ("xmloption", "content"),
+        ("array_nulls", "on"),
     ];
     with_settings(&fixed, work)
 }

@@ -17,8 +17,8 @@ use pgrx::Uuid;
 use pgrx::pg_sys::{self, Oid};
 
 pub use catalog::{
-    Column, Table, describe, equality, estimated_rows, find, has_before_insert_trigger, is_partial, key_index,
-    leaves_archived_out, nulls_are_equal, primary_key, unique_index,
+    Column, Table, check_constraints, describe, equality, estimated_rows, find, has_before_insert_trigger, is_partial,
+    key_index, leaves_archived_out, nulls_are_equal, primary_key, unique_index,
 };
 pub use registry::{create, lookup, registered_relation, require_vouched};
 

@@ -21,7 +21,7 @@ const ROWS: u64 = 1_000_000;
 pub fn run(lab: &Lab, options: &Options) -> Result<Value> {
     lab.sql(include_str!("../documents/imports.sql"))?;
     let (mut reports, mut costs) = (Vec::new(), Vec::new());
-    for rows in [0, options.rows.unwrap_or(ROWS)] {
+    for rows in [0, options.count.unwrap_or(ROWS)] {
         if rows > 0 {
             headline(&format!("filling the tables with {rows} imports"));
             lab.sql(&imports::fill(rows))?;

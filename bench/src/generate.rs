@@ -164,7 +164,7 @@ fn places(header: &str) -> Vec<usize> {
 }
 
 /// Sixty bits that look random; another number gives others: each of the steps can be undone.
-fn scramble(number: u64, seed: u64) -> u64 {
+pub fn scramble(number: u64, seed: u64) -> u64 {
     const MASK: u64 = (1 << 60) - 1;
     let mut bits = (number ^ seed) & MASK;
     for odd in [0x9e37_79b9_7f4a_7c15_u64, 0xbf58_476d_1ce4_e5b9] {

@@ -1,6 +1,7 @@
 //! Where it is measured: a private release cluster with stated settings, and the programs that work on it.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -84,8 +85,9 @@ impl Lab {
         self.connected(Command::new(&self.once))
     }
 
-    pub fn bash(&self) -> Command {
-        self.connected(Command::new("bash"))
+    /// Another program.
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        self.connected(Command::new(program))
     }
 
     /// All find the database as a user's programs do, by the environment; a shell's `psql` is the cluster's.

@@ -11,6 +11,8 @@ mod measure;
 mod memory;
 mod processor;
 mod report;
+mod resident;
+mod rows;
 mod staging;
 mod step;
 
@@ -34,9 +36,10 @@ struct Options {
     /// Install nothing: fail if something is missing
     #[arg(long)]
     no_setup: bool,
-    /// How many rows are staged; with --documents, how many the table has that is not empty [default: 1500000, 1000000]
-    #[arg(long, value_parser = value_parser!(u64).range(1..))]
-    rows: Option<u64>,
+    /// How many rows are staged [default: 1500000]; with --documents, how many the table has that is not empty
+    /// [default: 1000000]; with --rows, how many a call brings [default: 100000]
+    #[arg(long, value_name = "ROWS", value_parser = value_parser!(u64).range(1..))]
+    count: Option<u64>,
     /// In how many files
     #[arg(long, default_value_t = 63, value_parser = value_parser!(u64).range(1..))]
     files: u64,
@@ -61,6 +64,12 @@ struct Options {
     /// How many texts each contender imports in a run
     #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..))]
     imports: u64,
+    /// Ingest rows of JSON, instead of staging files
+    #[arg(long, conflicts_with_all = ["memory", "documents"])]
+    rows: bool,
+    /// With --rows, also into a table of a million others, and 500000 in a call
+    #[arg(long, requires = "rows")]
+    heavy: bool,
     /// Leave the cluster running, and the files in place, to look at
     #[arg(long)]
     keep: bool,
@@ -86,6 +95,7 @@ fn run(options: &Options) -> Result<()> {
     let results = match options {
         Options { memory: true, .. } => memory::run(&lab, options)?,
         Options { documents: true, .. } => documents::run(&lab, options)?,
+        Options { rows: true, .. } => rows::run(&lab, options)?,
         _ => staging::run(&lab, options)?,
     };
     if let Some(path) = &options.json {

@@ -27,7 +27,7 @@ pub const RESET: &str =
 
 pub fn run(lab: &Lab, options: &Options) -> Result<Value> {
     headline("the data");
-    let data = generate::write(&lab.files, options.seed, options.rows.unwrap_or(ROWS), options.files)?;
+    let data = generate::write(&lab.files, options.seed, options.count.unwrap_or(ROWS), options.files)?;
     println!("{data}");
     headline("staging");
     let mut step = step(lab, &data);
@@ -91,7 +91,7 @@ pub fn once_load(lab: &Lab, data: &Data, options: &[&str]) -> Command {
 }
 
 fn documented(lab: &Lab, data: &Data) -> Command {
-    let mut bash = lab.bash();
+    let mut bash = lab.program("bash");
     bash.arg("-c").arg(include_str!("../documented/stage.sh")).arg("stage.sh").arg(&data.folder);
     bash
 }

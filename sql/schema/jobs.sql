@@ -201,23 +201,30 @@ CREATE TABLE "@schema@"."import_rejects" (
   rejected_by     text NOT NULL DEFAULT current_user,
   rejected_at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
   resolved_at     timestamptz,
+  resolved_by_job uuid,
   relation_schema text NOT NULL,
   relation_name   text NOT NULL,
   CHECK ((file IS NOT NULL AND sha256 IS NOT NULL) <> (job_id IS NOT NULL))
 );
 CREATE INDEX "import_rejects_by_file" ON "@schema@"."import_rejects" (target, sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX "import_rejects_by_job" ON "@schema@"."import_rejects" (job_id) WHERE job_id IS NOT NULL;
+CREATE INDEX "import_rejects_by_replay" ON "@schema@"."import_rejects" (resolved_by_job) WHERE resolved_by_job IS NOT NULL;
 -- A rejected row may be anybody's, so it is shown to whoever brought it and to the owner of the target only.
 ALTER TABLE "@schema@"."import_rejects" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY "see_own" ON "@schema@"."import_rejects" FOR SELECT USING (
   rejected_by IN (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')));
 CREATE POLICY "resolve_own" ON "@schema@"."import_rejects" FOR UPDATE USING (
   rejected_by IN (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')));
+-- A job's rows are replayed with the rights of whoever replays them: only the job itself says which those are.
 CREATE POLICY "reject_own" ON "@schema@"."import_rejects" FOR INSERT WITH CHECK (
   rejected_by = current_user
+  AND (job_id IS NULL OR job_id IN (SELECT j.id FROM "@schema@"."import_jobs" j WHERE j.status = 'processing' AND j.created_by = current_user))
   AND EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
               WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.has_table_privilege(c.oid, 'INSERT')));
 CREATE POLICY "see_as_owner" ON "@schema@"."import_rejects" FOR SELECT USING (
+  EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
+CREATE POLICY "resolve_as_owner" ON "@schema@"."import_rejects" FOR UPDATE USING (
   EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
           WHERE n.nspname = relation_schema AND c.relname = relation_name AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
 
@@ -254,7 +261,7 @@ GRANT UPDATE (lost_at) ON "@schema@"."stagings" TO PUBLIC;
 GRANT SELECT, INSERT ON "@schema@"."staged_files", "@schema@"."import_rejects", "@schema@"."import_images" TO PUBLIC;
 GRANT UPDATE (name, rows, staged_by, staged_at) ON "@schema@"."staged_files" TO PUBLIC;
 GRANT UPDATE (before, after, digest) ON "@schema@"."import_images" TO PUBLIC;
-GRANT UPDATE (resolved_at) ON "@schema@"."import_rejects" TO PUBLIC;
+GRANT UPDATE (resolved_at, resolved_by_job) ON "@schema@"."import_rejects" TO PUBLIC;
 
 COMMENT ON TABLE "@schema@"."import_jobs" IS
   'The audit trail of pg_once: one row per import, never deleted. Written by pg_once''s functions; a trigger refuses what the states of a job forbid.';
@@ -271,7 +278,7 @@ COMMENT ON TABLE "@schema@"."stagings" IS
 COMMENT ON TABLE "@schema@"."staged_files" IS
   'The files whose rows are staged, per staging table and scope: SHA-256 of the content, name, rows; 0 rows where it is staged no more. Written by end_file, emptied by clear_staging.';
 COMMENT ON TABLE "@schema@"."import_rejects" IS
-  'Rows that were not taken, with column, value and reason. Of files: file and line (from 1), written by end_file; resolved_at where the file was staged again without it. Of ingest: job_id, line (the row''s number) and the row itself (original); resolved_at where replay_rejects took it.';
+  'Rows that were not taken, with column, value and reason. Of files: file and line (from 1), written by end_file; resolved_at where the file was staged again without it. Of ingest: job_id, line (the row''s number) and the row itself (original); resolved_at and resolved_by_job where replay_rejects took it, until that job is rolled back.';
 COMMENT ON TABLE "@schema@"."import_images" IS
   'What jobs of ingest wrote, for rollback_import_job: the records made, each with a digest, and the values changed, before and after. Deleted by prune_import_images; written by ingest.';
-COMMENT ON COLUMN "@schema@"."import_jobs".summary IS 'Of a job of ingest: the number of rows by outcome, and the tables that import_images.part speaks of.';
+COMMENT ON COLUMN "@schema@"."import_jobs".summary IS 'Of a job of ingest: the number of rows by outcome, the tables that import_images.part speaks of, and the number of images of its own records.';

@@ -18,7 +18,9 @@ use pgrx::{JsonB, Uuid};
 ///
 /// # Errors
 /// `22004` for a NULL, `P0002` for an unknown job, `55000` where the job is not `completed`, more rows carry its id than it
-/// wrote, or its images were pruned, `42501` without the rights on the table or where row-level security hides rows.
+/// wrote, or its images were pruned; `42501` without the rights on the table, where row-level security hides rows, or of a job
+/// of a role that may do less than the caller and that no `job_column` proves; `42703`, `42704`, `42P01` where columns that
+/// name records, a target that was referred to, or the table are gone.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 fn rollback_import_job(

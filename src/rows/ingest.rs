@@ -1,6 +1,6 @@
 //! Taking rows in: each finds its record, which is merged with it, or is a new one.
 
-use super::matching::{Matched, matched};
+use super::matching::{Matched, lacking, matched};
 use super::read::{self, Batch, Refusal};
 use super::target::Target;
 use super::write::{Conflict, Round, Writer, Written, missing_links, shown_key};
@@ -210,7 +210,7 @@ impl Call<'_> {
     /// What a run would do, from what is there now.
     fn tell_plan(&self, batch: &mut Batch<'_>) -> Result<(Work, Value)> {
         let pending = vec![true; batch.lines.len()];
-        let (matched, _) = self.look(batch, &pending)?;
+        let (matched, _) = self.look(batch, &pending, false)?;
         let mut told = vec![None; batch.lines.len()];
         self.settle(batch, &matched, &planned(&matched), &pending, &mut told);
         let work = self.told(None, batch, told);
@@ -264,27 +264,33 @@ impl Call<'_> {
         let mut pending = vec![true; batch.lines.len()];
         let mut told = vec![None; batch.lines.len()];
         let mut conflict = Conflict::Unlikely;
-        for round in 0.. {
-            let (matched, references) = self.look(batch, &pending)?;
-            if round == 0 {
-                self.require_plan(batch, &matched, &pending)?;
-                jobs::processing(job, total)?;
-                progress.phase(Phase::Inserting, total);
-            }
-            if round == ROUNDS {
-                return Err(OnceError::Unsettled { relation: target.table.relation.clone() }.into());
-            }
-            let written = match writer.write(batch, &matched, &references, conflict)? {
-                Round::Again => continue,
-                Round::Written(written) => written,
+        self.require_plan(batch)?;
+        jobs::processing(job, total)?;
+        progress.phase(Phase::Inserting, total);
+        let mut idle = 0;
+        while pending.contains(&true) {
+            pgrx::check_for_interrupts!();
+            let (matched, references) = self.look(batch, &pending, true)?;
+            let waiting = pending.iter().filter(|waits| **waits).count();
+            let lost = match writer.write(batch, &matched, &references, conflict)? {
+                Round::Again => true,
+                Round::Written(written) => {
+                    self.settle_written(batch, &matched, &written, &mut pending, &mut told, &mut writer);
+                    !written.lost.is_empty()
+                }
             };
             // Who loses twice has not lost a race: something else is in the way.
-            conflict = if round == 0 { Conflict::PassOver } else { Conflict::Refuse };
-            self.settle_written(batch, &matched, &written, &mut pending, &mut told, &mut writer);
-            if written.lost.is_empty() {
-                break;
+            conflict = match conflict {
+                Conflict::Unlikely if lost => Conflict::PassOver,
+                Conflict::PassOver if lost => Conflict::Refuse,
+                _ => Conflict::Unlikely,
+            };
+            idle = if pending.iter().filter(|waits| **waits).count() < waiting { 0 } else { idle + 1 };
+            if idle == ROUNDS {
+                return Err(OnceError::Unsettled { relation: target.table.relation.clone() }.into());
             }
         }
+        self.settle_changed_again(&writer, &mut told)?;
         let work = done.insert(self.told(Some(job), batch, told));
         if let Some(failure) = self.refusal(work) {
             return Err(failure.into());
@@ -296,6 +302,7 @@ impl Call<'_> {
         self.count(work, true, batch, &mut summary);
         summary["scopes"] = json!(scopes(target, batch));
         summary["parts"] = parts(target);
+        summary["images"] = json!(super::undo::images_of(job)?);
         if let Some(fields) = summary.as_object_mut() {
             fields.remove("errors");
         }
@@ -306,9 +313,14 @@ impl Call<'_> {
     }
 
     /// Resolves what the pending lines refer to, and matches them.
-    fn look<'a>(&self, batch: &mut Batch<'a>, pending: &[bool]) -> Result<(Matched<'a>, Vec<Matched<'a>>)> {
+    fn look<'a>(
+        &self,
+        batch: &mut Batch<'a>,
+        pending: &[bool],
+        in_waves: bool,
+    ) -> Result<(Matched<'a>, Vec<Matched<'a>>)> {
         let references = references::resolve(self.target, batch)?;
-        let mut found = matched(self.target, batch, self.target.spec.on_match, pending)?;
+        let mut found = matched(self.target, batch, self.target.spec.on_match, pending, in_waves)?;
         if self.target.spec.on_match == OnMatch::Update {
             missing_links(self.target, batch, &mut found)?;
         }
@@ -330,9 +342,16 @@ impl Call<'_> {
                 batch.lines[*line].refuse(refusal.clone());
             }
         }
+        for group in &written.apart {
+            for line in &matched.group(*group).rows {
+                batch.lines[*line].stands_alone = true;
+            }
+        }
+        let again = |group: usize| written.lost.contains(&group) || written.apart.contains(&group);
         let before = pending.to_vec();
         for (line, waits) in pending.iter_mut().enumerate() {
-            *waits = *waits && matched.group_of(line).is_some_and(|(group, _)| written.lost.contains(&group));
+            let later = matched.plan.fates[line] == Fate::Later;
+            *waits = *waits && (later || matched.group_of(line).is_some_and(|(group, _)| again(group)));
         }
         let outcome = |group: usize| {
             if written.inserted.contains_key(&group) {
@@ -354,15 +373,44 @@ impl Call<'_> {
             };
             let first = i64::try_from(matched.group(group).rows[0]).unwrap_or(i64::MAX);
             let toucher = *writer.touched.entry(name).or_insert(first);
-            if toucher != first
-                && let Some(told) = &mut told[line]
-                && told.refusal.is_none()
-            {
-                let number = batch.lines.get(super::matching::index(toucher)).map_or(toucher, |line| line.number);
-                told.outcome = Outcome::Duplicate;
-                told.refusal = Some(Refusal::row(format!("repeats row {number}")));
+            if toucher == first {
+                continue;
+            }
+            let earlier = super::matching::index(toucher);
+            let number = batch.lines.get(earlier).map_or(toucher, |line| line.number);
+            let Some(one) = told[line].as_mut().filter(|one| one.refusal.is_none()) else { continue };
+            let changed = std::mem::take(&mut one.changed);
+            one.outcome = Outcome::Duplicate;
+            one.refusal = Some(Refusal::row(format!("repeats row {number}")));
+            if !changed.is_empty() {
+                writer.changed_again.insert(toucher);
             }
         }
+    }
+
+    /// Tells of records that rows of several rounds have changed what it came to, with the first of these rows.
+    fn settle_changed_again(&self, writer: &Writer<'_>, told: &mut [Option<Told>]) -> Result<()> {
+        if writer.changed_again.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "SELECT i.number, ARRAY(SELECT b.name FROM jsonb_each(i.before) AS b(name, value) \
+             WHERE b.value IS DISTINCT FROM i.after -> b.name ORDER BY 1) \
+             FROM {} i WHERE i.job_id = $1 AND i.part = $2 AND i.action = 'updated' AND i.number = ANY ($3)",
+            writer.images
+        );
+        let numbers: Vec<i64> = writer.changed_again.iter().copied().collect();
+        let args = [writer.job.into(), super::write::OWN.into(), numbers.into()];
+        for (number, changed) in spi::fresh(&sql, &args, |row| Ok((row.need::<i64>(1)?, row.need::<Vec<String>>(2)?)))?
+        {
+            let Some(Some(first)) = told.get_mut(super::matching::index(number)) else { continue };
+            if matches!(first.outcome, Outcome::Unchanged | Outcome::Updated) {
+                first.changed.retain(|name| self.target.table.column(name).is_none());
+                first.changed.extend(changed);
+                first.outcome = if first.changed.is_empty() { Outcome::Unchanged } else { Outcome::Updated };
+            }
+        }
+        Ok(())
     }
 
     /// Tells the outcome of each of these lines.
@@ -393,6 +441,17 @@ impl Call<'_> {
                         let refusal = Refusal::row(format!("has no key: {}", self.lacking(batch, line)));
                         Told::of(Outcome::Rejected, Some(refusal))
                     }
+                    Fate::Taken { key, holder } => {
+                        let reason = format!("would give its record the {} that {} has", key_name(*key), named(holder));
+                        Told::of(Outcome::Rejected, Some(Refusal::row(reason)))
+                    }
+                    Fate::Incomplete => {
+                        let name = lacking(target, batch, line).unwrap_or_default();
+                        let name = target.field(name).map_or_else(String::new, |field| target.source_of(field));
+                        Told::of(Outcome::Rejected, Some(Refusal::of(&name, None, "is missing")))
+                    }
+                    // It is told when it comes.
+                    Fate::Later => continue,
                     Fate::Ambiguous { found } => {
                         let found: Vec<String> = found
                             .iter()
@@ -514,20 +573,17 @@ impl Call<'_> {
     }
 
     /// That the rows would do what the plan says that the job is bound to.
-    fn require_plan(
-        &self,
-        batch: &Batch<'_>,
-        matched: &Matched<'_>,
-        pending: &[bool],
-    ) -> std::result::Result<(), Stop> {
+    fn require_plan(&self, batch: &mut Batch<'_>) -> std::result::Result<(), Stop> {
         let Some(info) = self.source_info else { return Ok(()) };
         let bound = "SELECT $1 -> 'plan' ->> 'digest', ($1 -> 'plan')::text WHERE $1 ? 'plan'";
         let bound = spi::read(bound, &[info.into()], |row| Ok((row.get::<String>(1)?, row.get::<String>(2)?)))?;
         let Some((digest, then)) = bound.into_iter().next() else { return Ok(()) };
         let then = then.unwrap_or_default();
         let digest = digest.ok_or_else(|| OnceError::NoPlan { given: then.clone() })?;
+        let pending = vec![true; batch.lines.len()];
+        let (matched, _) = self.look(batch, &pending, false)?;
         let mut told = vec![None; batch.lines.len()];
-        self.settle(batch, matched, &planned(matched), pending, &mut told);
+        self.settle(batch, &matched, &planned(&matched), &pending, &mut told);
         let now = self.plan(&self.told(None, batch, told))?;
         if now["digest"].as_str() == Some(digest.as_str()) {
             return Ok(());

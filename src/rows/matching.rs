@@ -1,6 +1,6 @@
 //! Which record each row is about, and what it would change there. Reads only.
 
-use super::read::{Batch, Line, Refusal};
+use super::read::{Batch, Line};
 use super::target::{Target, is_canonical};
 use crate::backend::store::{Column as Stored, Store};
 use crate::error::Result;
@@ -84,20 +84,21 @@ fn looking_up<T>(oid: pg_sys::Oid, rows: usize, work: impl FnOnce() -> Result<T>
     if rows.saturating_mul(10) >= targets::estimated_rows(oid)? { spi::planned(work) } else { spi::by_index(work) }
 }
 
-/// Matches the lines that are neither refused nor left out.
-pub fn matched<'a>(target: &Target, batch: &mut Batch<'a>, on_match: OnMatch, pending: &[bool]) -> Result<Matched<'a>> {
+/// Matches the lines that are neither refused nor left out. `in_waves`: as far only as all can be written at once.
+pub fn matched<'a>(
+    target: &Target,
+    batch: &Batch<'a>,
+    on_match: OnMatch,
+    pending: &[bool],
+    in_waves: bool,
+) -> Result<Matched<'a>> {
     let shape = target.shape(on_match);
     let there_is_something = || targets::estimated_rows(target.oid).map(|rows| rows > 0);
     let compares = on_match == OnMatch::Update && there_is_something()?;
     let compared = if compares { mergeable(target, batch) } else { Vec::new() };
     let looked = look_up(target, batch, pending, &compared)?;
-    let plan = loop {
-        let taken = |line: usize| pending[line] && batch.lines[line].refusal.is_none();
-        let plan = plan::plan(&shape, &looked.values, &looked.rows, taken);
-        if !refuse_incomplete(target, batch, &plan) {
-            break plan;
-        }
-    };
+    let taken = |line: usize| pending[line] && batch.lines[line].refusal.is_none();
+    let plan = plan::plan(&shape, &looked.values, &looked.rows, taken, in_waves);
     let LookedUp { rows, told, names, changed, .. } = looked;
     let changes = vec![Vec::new(); plan.groups.len()];
     let mut matched = Matched { plan, rows, told, records: names, folded: HashMap::new(), changes };
@@ -227,6 +228,8 @@ fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usi
         written.extend(texts);
     }
 
+    let needed = target.fields.iter().enumerate().filter(|(_, known)| known.required || known.needed);
+    let needed: Vec<Option<usize>> = needed.map(|(field, _)| batch.slot(field)).collect();
     let mut numbers: Vec<Numbers<Cow<'_, str>>> = table.tracked.iter().map(|_| Numbers::default()).collect();
     let mut rows: Vec<plan::Row> = Vec::with_capacity(batch.lines.len());
     for (number, line) in batch.lines.iter().enumerate() {
@@ -245,7 +248,9 @@ fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usi
                 },
             });
         }
-        rows.push(plan::Row { values, found: vec![None; table.keys.len()] });
+        let found = vec![None; table.keys.len()];
+        let is_incomplete = needed.iter().any(|slot| slot.is_none_or(|slot| line.cell(slot).text().is_none()));
+        rows.push(plan::Row { values, found, is_incomplete, stands_alone: line.stands_alone });
     }
 
     let Finds { found, changed } = find(target, batch, &store, count, compared)?;
@@ -292,6 +297,13 @@ pub fn is_still_so(target: &Target, batch: &Batch<'_>, matched: &Matched<'_>, gr
     Ok(found.len() == then && found.iter().all(same))
 }
 
+/// What a record can't be made without, and the line has not.
+pub fn lacking<'t>(target: &'t Target, batch: &Batch<'_>, line: &Line<'_>) -> Option<&'t str> {
+    let has = |field: usize| batch.slot(field).is_some_and(|slot| line.cell(slot).text().is_some());
+    let lacks = |(field, known): &(usize, &super::target::Field)| (known.required || known.needed) && !has(*field);
+    target.fields.iter().enumerate().find(lacks).map(|(_, known)| known.column.name.as_str())
+}
+
 /// Whether a key of the line has a value that is yet to be made.
 fn awaits(columns: &[(once_core::key::KeyColumn, bool)], target: &Target, batch: &Batch<'_>, line: &Line<'_>) -> bool {
     columns.iter().any(|(column, _)| {
@@ -303,31 +315,6 @@ fn awaits(columns: &[(once_core::key::KeyColumn, bool)], target: &Target, batch:
 /// A number of a store, which was an index.
 pub fn index(number: i64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// Refuses rows that would make a record without what it can't do without; whether there were any.
-fn refuse_incomplete(target: &Target, batch: &mut Batch<'_>, plan: &Plan) -> bool {
-    let needed: Vec<(Option<usize>, &str)> = target
-        .fields
-        .iter()
-        .enumerate()
-        .filter(|(_, field)| field.needed)
-        .map(|(number, field)| (batch.slot(number), field.column.name.as_str()))
-        .collect();
-    if needed.is_empty() {
-        return false;
-    }
-    let mut refused = false;
-    for group in plan.groups.iter().filter(|group| group.record.is_none()) {
-        for number in &group.rows {
-            let line = &mut batch.lines[*number];
-            let lacks = needed.iter().find(|(slot, _)| slot.is_none_or(|slot| line.cell(slot).text().is_none()));
-            let Some((_, name)) = lacks else { break };
-            line.refuse(Refusal::of(name, None, "is missing"));
-            refused = true;
-        }
-    }
-    refused
 }
 
 /// The columns of the batch's slots.
@@ -443,13 +430,10 @@ pub fn identity_columns(target: &Target) -> impl Iterator<Item = Stored> + '_ {
     })
 }
 
-/// The slots whose columns a merge may change: not what names a record, nor whose it is.
+/// The slots whose columns a merge may change.
 pub fn mergeable(target: &Target, batch: &Batch<'_>) -> Vec<usize> {
-    let fixed = |name: &str| {
-        target.table.identity.iter().any(|column| column.name == name) || target.spec.scope.as_deref() == Some(name)
-    };
     let names = |slot: &usize| &target.fields[batch.slots[*slot]].column.name;
-    (0..batch.slots.len()).filter(|slot| !fixed(names(slot))).collect()
+    (0..batch.slots.len()).filter(|slot| !target.is_fixed(names(slot))).collect()
 }
 
 /// Records that were made for groups of references: reference, group, name.

@@ -3,8 +3,9 @@
 use super::target::{Target, kind_of};
 use crate::backend;
 use crate::backend::json::{Document, Element};
+use crate::backend::store::Store;
 use crate::error::{OnceError, Result};
-use crate::spi;
+use crate::targets::Column;
 use once_core::rows::value::{Cell, Json, Kind};
 use once_core::spec::{Blank, Invalid, Merge};
 use once_core::sqlstate::is_jobs_own;
@@ -37,6 +38,8 @@ pub struct Line<'a> {
     /// For each table of links, the columns of each link, without the record's id.
     pub links: Vec<Vec<Vec<Cell<'a>>>>,
     pub refusal: Option<Refusal>,
+    /// Whether it is to be written apart from other rows about its record: together they were refused.
+    pub stands_alone: bool,
 }
 
 /// Why a row is rejected.
@@ -167,6 +170,9 @@ impl<'a> Batch<'a> {
     fn read(&mut self, target: &Target, line: &mut Line<'a>, field: usize, json: Json<'a>, given: &str) {
         let known = &target.fields[field];
         match known.kind.read(json) {
+            Ok(reading) if is_nested(&reading.text) && *target.spec.merge_of(&known.column.name) == Merge::Union => {
+                line.refuse(Refusal::of(&known.column.name, Some(given), "holds other arrays, and is merged to a set"));
+            }
             Ok(reading) => {
                 let slot = self.set(line, field, Cell::Text(reading.text));
                 if !reading.sure {
@@ -187,19 +193,26 @@ impl<'a> Batch<'a> {
         }
         for (slot, lines) in by_slot {
             let column = &target.fields[self.slots[slot]].column;
-            let texts: Vec<&str> = lines.iter().filter_map(|line| self.lines[*line].cell(slot).text()).collect();
-            let mut refused = Vec::new();
-            check(&texts, &column.sql_type, 0, &mut refused)?;
-            let refusal = |(at, sqlstate, reason): (usize, String, String)| {
-                let refusal = Refusal::of(&column.name, Some(texts[at]), format!("is refused: {reason}"));
-                (lines[at], Refusal { sqlstate: Some(sqlstate), ..refusal })
-            };
-            let refusals: Vec<(usize, Refusal)> = refused.into_iter().map(refusal).collect();
-            for (line, refusal) in refusals {
-                self.lines[line].refuse(refusal);
+            let texts = lines.iter().filter_map(|line| Some((*line, self.lines[*line].cell(slot).text()?)));
+            let refusals = refusals(column, &column.name, texts.collect())?;
+            self.refuse(refusals);
+        }
+        for (number, link) in target.links.iter().enumerate() {
+            for (at, (_, column)) in link.columns[1..].iter().enumerate() {
+                let cells = |line: usize| self.lines[line].links.get(number).into_iter().flatten();
+                let texts = |line: usize| cells(line).filter_map(move |link| Some((line, link.get(at)?.text()?)));
+                let alive = (0..self.lines.len()).filter(|line| self.lines[*line].refusal.is_none());
+                let refusals = refusals(column, &link.sources[at], alive.flat_map(texts).collect())?;
+                self.refuse(refusals);
             }
         }
         Ok(())
+    }
+
+    fn refuse(&mut self, refusals: Vec<(usize, Refusal)>) {
+        for (line, refusal) in refusals {
+            self.lines[line].refuse(refusal);
+        }
     }
 
     fn require(&self, target: &Target, line: &mut Line<'a>) {
@@ -214,13 +227,31 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// Why lines are refused whose texts the column's type does not take.
+fn refusals(column: &Column, name: &str, texts: Vec<(usize, &str)>) -> Result<Vec<(usize, Refusal)>> {
+    let mut refused = Vec::new();
+    let only: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
+    if !only.is_empty() {
+        check(&only, column, 0, &mut refused)?;
+    }
+    let refusal = |(at, sqlstate, reason): (usize, String, String)| {
+        let (line, text) = texts[at];
+        let refusal = Refusal::of(name, Some(text), format!("is refused: {reason}"));
+        (line, Refusal { sqlstate: Some(sqlstate), ..refusal })
+    };
+    Ok(refused.into_iter().map(refusal).collect())
+}
+
 /// Which of the texts the type does not take: halves are tried until each that fails stands alone. Each try is undone, and
 /// takes no transaction id.
-fn check(texts: &[&str], sql_type: &str, from: usize, refused: &mut Vec<(usize, String, String)>) -> Result<()> {
-    let sql = format!("SELECT count(CAST(u.v AS {sql_type})) FROM unnest($1) AS u(v)");
-    let values: Vec<String> = texts.iter().map(|text| text.to_string()).collect();
-    match backend::subtransaction(|| spi::read_one(&sql, &[values.into()], |row| row.need::<i64>(1))) {
-        Ok(result) => result.map(drop),
+fn check(texts: &[&str], column: &Column, from: usize, refused: &mut Vec<(usize, String, String)>) -> Result<()> {
+    let read = || {
+        let mut store = Store::new("once_checked", &[super::target::stored(column, &column.name)]);
+        texts.iter().for_each(|text| store.push(std::iter::once(Some(*text))));
+        Ok::<_, OnceError>(())
+    };
+    match backend::subtransaction(read) {
+        Ok(result) => result,
         Err(error) if !is_jobs_own(&error.sqlstate) => error.rethrow(),
         Err(error) if texts.len() == 1 => {
             refused.push((from, error.sqlstate, error.message));
@@ -228,10 +259,15 @@ fn check(texts: &[&str], sql_type: &str, from: usize, refused: &mut Vec<(usize, 
         }
         Err(_) => {
             let (left, right) = texts.split_at(texts.len() / 2);
-            check(left, sql_type, from, refused)?;
-            check(right, sql_type, from + left.len(), refused)
+            check(left, column, from, refused)?;
+            check(right, column, from + left.len(), refused)
         }
     }
+}
+
+/// Whether an array's text is of one that holds others.
+fn is_nested(text: &str) -> bool {
+    text.starts_with("{{")
 }
 
 /// The rows of a JSON array; `numbers` where they are not 1, 2, 3, ….

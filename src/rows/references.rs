@@ -1,6 +1,6 @@
 //! Columns that hold the id of a record of another target: resolved for all rows at once.
 
-use super::matching::{Matched, matched, placeholder};
+use super::matching::{Matched, lacking, matched, placeholder};
 use super::read::{Batch, Refusal};
 use super::target::{Reference, Target};
 use crate::error::Result;
@@ -13,9 +13,9 @@ use once_core::spec::{Missing, OnMatch};
 pub fn resolve<'a>(target: &Target, batch: &mut Batch<'a>) -> Result<Vec<Matched<'a>>> {
     let mut found = Vec::with_capacity(target.references.len());
     for (number, reference) in target.references.iter().enumerate() {
-        let mut subs = std::mem::take(&mut batch.references[number]);
+        let subs = std::mem::take(&mut batch.references[number]);
         let pending = vec![true; subs.lines.len()];
-        let matched = matched(&reference.target, &mut subs, OnMatch::Skip, &pending)?;
+        let matched = matched(&reference.target, &subs, OnMatch::Skip, &pending, false)?;
         let answers: Vec<_> = (0..subs.lines.len()).map(|line| answer(reference, &subs, &matched, line)).collect();
         let name = &target.fields[reference.field].column.name;
         for at in 0..batch.lines.len() {
@@ -50,10 +50,7 @@ fn answer<'a>(
         Missing::Reject => {
             Err(Refusal::row(format!("no record of target \"{}\" has {}", target.name, said(target, subs, line))))
         }
-        Missing::Create => match lacking(target, subs, matched.group(group).rows[0]) {
-            Some(name) => Err(Refusal::of(name, None, "is missing")),
-            None => Ok(Cell::Text(placeholder(group))),
-        },
+        Missing::Create => Ok(Cell::Text(placeholder(group))),
     };
     match &matched.plan.fates[line] {
         Fate::Skipped { several: true, .. } => Err(Refusal::row(format!(
@@ -62,6 +59,15 @@ fn answer<'a>(
             said(target, subs, line)
         ))),
         Fate::Skipped { holder: Holder::Record(record), .. } => Ok(Cell::Text(matched.records[*record].clone().into())),
+        Fate::Incomplete => match reference.missing {
+            Missing::Reject => {
+                Err(Refusal::row(format!("no record of target \"{}\" has {}", target.name, said(target, subs, line))))
+            }
+            Missing::Create => {
+                let name = lacking(target, subs, sub).unwrap_or_default();
+                Err(Refusal::of(name, None, format!("is missing to make one of target \"{}\"", target.name)))
+            }
+        },
         Fate::Skipped { holder: Holder::New(group), .. } | Fate::Grouped { group, .. } => make(*group),
         _ => Err(Refusal::row(format!("the row does not say which record of target \"{}\" it means", target.name))),
     }
@@ -73,11 +79,4 @@ fn said(target: &Target, subs: &Batch<'_>, line: usize) -> String {
         Some(format!("{} \"{}\"", target.fields[*field].column.name, subs.lines[line].cell(slot).text()?))
     };
     subs.slots.iter().enumerate().filter_map(text).collect::<Vec<_>>().join(" and ")
-}
-
-/// What a new record of the target must have, and this line has not.
-fn lacking<'t>(target: &'t Target, subs: &Batch<'_>, line: usize) -> Option<&'t str> {
-    let has = |field: usize| subs.slot(field).is_some_and(|slot| subs.lines[line].cell(slot).text().is_some());
-    let lacks = |(field, known): &(usize, &super::target::Field)| (known.required || known.needed) && !has(*field);
-    target.fields.iter().enumerate().find(lacks).map(|(_, known)| known.column.name.as_str())
 }

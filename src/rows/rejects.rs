@@ -99,10 +99,10 @@ fn replay_rejects(p_job_id: Option<Uuid>) -> std::result::Result<JsonB, ErrorRep
             ids.iter().zip(&work.outcomes).filter(|(_, (_, told))| taken(told.outcome)).map(|(id, _)| *id).collect();
         if answer["success"] == json!(true) && !resolved.is_empty() {
             let resolve = format!(
-                "UPDATE {} SET resolved_at = clock_timestamp() WHERE id = ANY ($1)",
+                "UPDATE {} SET resolved_at = clock_timestamp(), resolved_by_job = $2 WHERE id = ANY ($1)",
                 spi::own("import_rejects")?
             );
-            spi::write(&resolve, &[resolved.into()])?;
+            spi::write(&resolve, &[resolved.into(), work.job.into()])?;
         }
         Ok(answer)
     })?;

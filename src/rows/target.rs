@@ -4,6 +4,7 @@ use crate::backend::store;
 use crate::error::{OnceError, Result};
 use crate::targets::{self, Column, Table};
 use crate::{rights, spi};
+use once_core::bulk::Rule;
 use once_core::ident::{Relation, quote};
 use once_core::rows::plan;
 use once_core::rows::statements::{self, Form, Key, Links};
@@ -24,6 +25,8 @@ pub struct Target {
     pub fields: Vec<Field>,
     pub references: Vec<Reference>,
     pub links: Vec<LinkTable>,
+    /// The CHECK constraints, unless a trigger may put right what would break them.
+    pub checks: Vec<Rule>,
 }
 
 /// A column that rows may fill.
@@ -141,16 +144,38 @@ impl Target {
             columns,
         };
         let fields = fields(&table, &spec)?;
+        let mended = targets::has_before_insert_trigger(&table)?;
+        let checks = if mended { Vec::new() } else { targets::check_constraints(&table)? };
         let mut references = Vec::new();
         for (column, reference) in &spec.references {
             references.push(refer(&name, &fields, &spec, column, reference, depth)?);
         }
         let links = spec.links.iter().map(|link| link_table(&table, &stated, link)).collect::<Result<_>>()?;
-        Ok(Self { oid: table.oid, columns: table.columns, table: stated, fields, references, links, name, spec })
+        Ok(Self {
+            oid: table.oid,
+            columns: table.columns,
+            table: stated,
+            fields,
+            references,
+            links,
+            name,
+            spec,
+            checks,
+        })
     }
 
     pub fn field(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|field| field.column.name == name)
+    }
+
+    /// What becomes of a tracked value: what names a record, and whose it is, stays.
+    fn tracked_merge(&self, name: &str) -> Merge {
+        if self.is_fixed(name) { Merge::Keep } else { self.spec.merge_of(name).clone() }
+    }
+
+    /// Whether a record keeps its value in this column for good.
+    pub fn is_fixed(&self, name: &str) -> bool {
+        self.table.identity.iter().any(|column| column.name == name) || self.spec.scope.as_deref() == Some(name)
     }
 
     /// What rows call what fills a column.
@@ -175,7 +200,7 @@ impl Target {
         plan::Shape {
             keys: self.table.keys.iter().map(key).collect(),
             confirm: self.spec.confirm.iter().map(|name| place(name)).collect(),
-            merges: self.table.tracked.iter().map(|name| self.spec.merge_of(name).clone()).collect(),
+            merges: self.table.tracked.iter().map(|name| self.tracked_merge(name)).collect(),
             on_match,
         }
     }
@@ -368,7 +393,7 @@ fn keys(table: &Table, spec: &RowsSpec) -> Result<Vec<Key>> {
 }
 
 /// What names a record for good: its primary key, or else a key that can't be NULL.
-fn identity(table: &Table, spec: &RowsSpec) -> Result<Vec<String>> {
+pub fn identity(table: &Table, spec: &RowsSpec) -> Result<Vec<String>> {
     let primary = targets::primary_key(table)?;
     if !primary.is_empty() {
         return Ok(primary);
@@ -433,15 +458,13 @@ fn fields(table: &Table, spec: &RowsSpec) -> Result<Vec<Field>> {
 }
 
 fn kind(column: &Column) -> Kind {
-    // What a domain checks only it knows.
-    if column.oid != column.base {
-        return if column.base == pg_sys::JSONBOID { Kind::Json } else { Kind::Other };
-    }
     let digits = usize::try_from(column.modifier).unwrap_or(6);
-    match (column.base, column.element) {
-        (_, Some(element)) => Kind::Array { of: Box::new(base_kind(element, -1, 6)) },
-        (base, None) => base_kind(base, column.modifier, digits),
-    }
+    let kind = match column.element {
+        Some(element) => Kind::Array { of: Box::new(base_kind(element, column.modifier, digits)) },
+        None => base_kind(column.base, column.modifier, digits),
+    };
+    // What a domain checks only it knows.
+    if column.oid == column.base { kind } else { Kind::Domain { over: Box::new(kind) } }
 }
 
 fn base_kind(base: Oid, modifier: i32, digits: usize) -> Kind {
@@ -497,7 +520,10 @@ fn refer(
     let Some(field) = field else {
         return Err(bad_spec(format!("column \"{column}\" can't be filled"), "Name it in \"columns\" too."));
     };
-    if fields[field].column.sql_type != id.sql_type {
+    let is_integer = |sql_type: &str| ["smallint", "integer", "bigint"].iter().position(|known| *known == sql_type);
+    let widens =
+        is_integer(&id.sql_type).zip(is_integer(&fields[field].column.sql_type)).is_some_and(|(id, own)| own >= id);
+    if fields[field].column.sql_type != id.sql_type && !widens {
         let problem = format!(
             "column \"{column}\" is of type {}, and \"{}\" of {}",
             fields[field].column.sql_type, id.name, id.sql_type

@@ -11,7 +11,7 @@ use crate::jobs::{Failure, Stop};
 use crate::spi;
 use crate::targets;
 use hashbrown::{HashMap, HashSet};
-use once_core::ident::Relation;
+use once_core::ident::{Relation, quote};
 use once_core::rows::statements::{Column, KEY, Key, NUMBER};
 use once_core::rows::value::Cell;
 use once_core::spec::Merge;
@@ -30,6 +30,8 @@ pub struct Writer<'t> {
     pub images: Relation,
     /// The images of records that this job has touched, by what names them.
     pub touched: HashMap<String, i64>,
+    /// Those that a later round has changed again.
+    pub changed_again: BTreeSet<i64>,
     /// The numbers of the next images of references and links.
     next: i64,
     made: Made,
@@ -43,6 +45,8 @@ pub struct Written {
     /// Their keys came meanwhile.
     pub lost: BTreeSet<usize>,
     pub refused: Vec<(usize, Refusal)>,
+    /// Several rows that were refused together: one of them may be at fault.
+    pub apart: Vec<usize>,
 }
 
 /// How rounds end.
@@ -66,7 +70,15 @@ type Step<T> = std::result::Result<T, Stop>;
 
 impl<'t> Writer<'t> {
     pub fn new(target: &'t Target, job: Uuid, images: Relation) -> Self {
-        Self { target, job, images, touched: HashMap::new(), next: 1, made: Made::new() }
+        Self {
+            target,
+            job,
+            images,
+            touched: HashMap::new(),
+            changed_again: BTreeSet::new(),
+            next: 1,
+            made: Made::new(),
+        }
     }
 
     fn numbers(&mut self, count: usize) -> i64 {
@@ -86,14 +98,15 @@ impl<'t> Writer<'t> {
         let groups: Vec<usize> = (0..matched.plan.groups.len())
             .filter(|group| matched.group(*group).record.is_none() || !matched.changes[*group].is_empty())
             .collect();
-        if !self.make_references(batch, matched, references, &groups)? {
-            return Ok(Round::Again);
-        }
-        if !self.lock(batch, matched, &groups)? {
-            return Ok(Round::Again);
-        }
         let mut written = Written::default();
-        self.attempt(batch, matched, &groups, conflict, &mut written)?;
+        let Some(hidden) = self.lock(batch, matched, &groups)? else { return Ok(Round::Again) };
+        for group in &hidden {
+            let reason = "row-level security keeps you from changing its record";
+            written.refused.push((*group, Refusal::row(reason)));
+        }
+        let groups: Vec<usize> = groups.into_iter().filter(|group| !hidden.contains(group)).collect();
+        self.made.clear();
+        self.attempt(batch, matched, references, &groups, conflict, &mut written)?;
         for (group, name) in &written.inserted {
             self.touched.insert(name.clone(), number(matched.group(*group).rows[0]));
         }
@@ -105,6 +118,7 @@ impl<'t> Writer<'t> {
         &mut self,
         batch: &Batch<'a>,
         matched: &Matched<'a>,
+        references: &[Matched<'a>],
         groups: &[usize],
         conflict: Conflict,
         written: &mut Written,
@@ -112,7 +126,12 @@ impl<'t> Writer<'t> {
         if groups.is_empty() {
             return Ok(());
         }
-        match backend::subtransaction(|| self.write_groups(batch, matched, groups, conflict)) {
+        let made = self.made.clone();
+        let done = backend::subtransaction(|| self.write_groups(batch, matched, references, groups, conflict));
+        if done.is_err() {
+            self.made = made;
+        }
+        match done {
             Ok(done) => {
                 let done = done?;
                 written.inserted.extend(done.inserted);
@@ -121,10 +140,15 @@ impl<'t> Writer<'t> {
                 written.refused.extend(done.refused);
             }
             Err(error) if error.sqlstate == "23505" && conflict == Conflict::Unlikely => {
-                self.attempt(batch, matched, groups, Conflict::PassOver, written)?;
+                self.attempt(batch, matched, references, groups, Conflict::PassOver, written)?;
             }
             Err(error) if !is_jobs_own(&error.sqlstate) => error.rethrow(),
             Err(error) => match groups {
+                // Another may have taken the key while we wrote: who loses again is told why.
+                [only] if error.sqlstate == "23505" && conflict != Conflict::Refuse => {
+                    written.lost.insert(*only);
+                }
+                [only] if matched.group(*only).rows.len() > 1 => written.apart.push(*only),
                 [only] => {
                     // That of a NOT NULL or a CHECK shows the whole row.
                     let telling =
@@ -137,22 +161,70 @@ impl<'t> Writer<'t> {
                     written.refused.push((*only, refusal));
                 }
                 _ => {
+                    let broken = match error.sqlstate.as_str() {
+                        "23514" => self.broken(batch, matched, groups)?,
+                        _ => HashMap::new(),
+                    };
+                    if !broken.is_empty() {
+                        let rest: Vec<usize> = groups.iter().copied().filter(|g| !broken.contains_key(g)).collect();
+                        for (group, reason) in broken {
+                            if matched.group(group).rows.len() > 1 {
+                                written.apart.push(group);
+                            } else {
+                                // As Postgres says it.
+                                let table = quote(&self.target.table.relation.name);
+                                let reason = format!("new row for relation {table} {reason}");
+                                let refusal = Refusal { sqlstate: Some("23514".into()), ..Refusal::row(reason) };
+                                written.refused.push((group, refusal));
+                            }
+                        }
+                        return self.attempt(batch, matched, references, &rest, conflict, written);
+                    }
                     let (left, right) = groups.split_at(groups.len() / 2);
-                    self.attempt(batch, matched, left, conflict, written)?;
-                    self.attempt(batch, matched, right, conflict, written)?;
+                    self.attempt(batch, matched, references, left, conflict, written)?;
+                    self.attempt(batch, matched, references, right, conflict, written)?;
                 }
             },
         }
         Ok(())
     }
 
+    /// Which groups would break a CHECK constraint, and which one; all are asked about at once.
+    fn broken(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<HashMap<usize, String>> {
+        let (target, mut broken) = (self.target, HashMap::new());
+        if target.checks.is_empty() {
+            return Ok(broken);
+        }
+        let labelled: Vec<(usize, i64)> = groups.iter().map(|group| (*group, number(*group))).collect();
+        let (new, old): (Vec<_>, Vec<_>) =
+            labelled.into_iter().partition(|(group, _)| matched.group(*group).record.is_none());
+        let named: Vec<&Column> = columns(target, batch).into_iter().flatten().collect();
+        let slots = mergeable(target, batch);
+        let all = columns(target, batch);
+        let merged: Vec<&Column> = slots.iter().filter_map(|slot| all[*slot]).collect();
+        let (inserts, _) = self.inserts(target, batch, matched, &new, true);
+        let updates = updates(target, batch, matched, &old, &self.made);
+        for (store, columns, is_new) in [(&inserts, &named, true), (&updates, &merged, false)] {
+            if !store.is_empty() {
+                let sql = target.table.broken(columns, &target.checks, is_new);
+                let rows = spi::over(&[store], &sql, &[], |row| Ok((index(row.need(1)?), row.need::<String>(2)?)))?;
+                broken.extend(rows);
+            }
+        }
+        Ok(broken)
+    }
+
     fn write_groups<'a>(
         &mut self,
         batch: &Batch<'a>,
         matched: &Matched<'a>,
+        references: &[Matched<'a>],
         groups: &[usize],
         conflict: Conflict,
     ) -> Step<Written> {
+        if !self.make_references(batch, matched, references, groups)? {
+            return Ok(Written { lost: groups.iter().copied().collect(), ..Written::default() });
+        }
         let (new, old): (Vec<usize>, Vec<usize>) =
             groups.iter().partition(|group| matched.group(**group).record.is_none());
         let mut written = Written { updated: self.update(batch, matched, &old)?, ..Written::default() };
@@ -184,16 +256,20 @@ impl<'t> Writer<'t> {
         groups.iter().map(label).collect()
     }
 
-    /// Locks the records that are about to change, in order; false where one is not as it was when it was matched.
-    fn lock(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<bool> {
+    /// Locks the records that are about to change, in order. Gives the groups whose records are not ours to change; `None`
+    /// where one is not as it was when it was matched.
+    fn lock(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<Option<BTreeSet<usize>>> {
         let old: Vec<usize> = groups.iter().copied().filter(|g| matched.group(*g).record.is_some()).collect();
         if old.is_empty() {
-            return Ok(true);
+            return Ok(Some(BTreeSet::new()));
         }
         let labels: Vec<(usize, i64)> = old.iter().map(|group| (*group, number(*group))).collect();
         let store = updates(self.target, batch, matched, &labels, &self.made);
-        let locked = spi::over(&[&store], &self.target.table.lock(), &[], |row| row.need::<i64>(1))?;
-        Ok(locked.len() == old.len() && is_still_so(self.target, batch, matched, &old)?)
+        let locked = spi::over(&[&store], &self.target.table.lock(), &[], |row| Ok(index(row.need::<i64>(1)?)))?;
+        let locked: HashSet<usize> = locked.into_iter().collect();
+        // What is there and can't be locked is hidden by a policy.
+        let hidden = old.iter().copied().filter(|group| !locked.contains(group)).collect();
+        Ok(is_still_so(self.target, batch, matched, &old)?.then_some(hidden))
     }
 
     fn update(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Step<HashSet<usize>> {
@@ -219,12 +295,13 @@ impl<'t> Writer<'t> {
         references: &[Matched<'a>],
         groups: &[usize],
     ) -> Step<bool> {
-        self.made.clear();
         for (at, found) in references.iter().enumerate() {
             let reference = &self.target.references[at];
             let Some(slot) = batch.slot(reference.field) else { continue };
             let wanted: BTreeSet<usize> =
                 groups.iter().filter_map(|group| awaited(matched.merged(batch, *group).cell(slot))).collect();
+            let wanted: BTreeSet<usize> =
+                wanted.into_iter().filter(|group| !self.made.contains_key(&(at, *group))).collect();
             if wanted.is_empty() {
                 continue;
             }

@@ -34,7 +34,7 @@ pub struct Column {
     pub is_text: bool,
     /// The type of the elements, where it is an array.
     pub element: Option<Oid>,
-    /// The type's modifier, -1 where there is none.
+    /// The type's modifier, or that of what a domain stands for; -1 where there is none.
     pub modifier: i32,
     /// The collation, qualified, where it is not the type's own.
     pub collation: Option<String>,
@@ -90,7 +90,7 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
          b.typcategory = 'S', \
          CASE WHEN a.attcollation <> t.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END, \
          coalesce(co.collisdeterministic, true), a.attnotnull, \
-         a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', a.attidentity = 'a' OR a.attgenerated <> '', a.atttypmod, \
+         a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> '', a.attidentity = 'a' OR a.attgenerated <> '', CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
          a.atttypid, a.attcollation, CASE WHEN b.typcategory = 'A' THEN b.typelem END, \
          coalesce(pg_get_expr(d.adbin, d.adrelid), (SELECT format('nextval(%L::regclass)', s.objid::regclass) FROM pg_depend s \
            WHERE s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_class'::regclass AND s.refobjid = a.attrelid \

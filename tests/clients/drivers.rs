@@ -1,5 +1,5 @@
-//! The workouts kit as applications use it: by psql, psycopg, node-postgres, Rust's driver, and in a migration. The
-//! Python and JavaScript that docs/workouts.md shows is the code that calls it here.
+//! The workouts kit and the rows path as applications use them: by psql, psycopg, node-postgres, Rust's driver, and in a
+//! migration. The Python and JavaScript that docs/workouts.md and docs/rows.md show is the code that calls them here.
 
 use std::env;
 use std::fs;
@@ -12,9 +12,12 @@ use once_tests::postgres::{Client, GenericClient, IsolationLevel};
 use once_tests::{Db, Uuid, json, workspace};
 use xtask::server::{Cluster, user};
 
-/// The blocks of a kind on the page about the kit.
-fn shown(kind: &str) -> Result<Vec<String>> {
-    let page = fs::read_to_string(workspace().join("docs/workouts.md"))?;
+const WORKOUTS: &str = "workouts.md";
+const ROWS: &str = "rows.md";
+
+/// The blocks of a kind on a page of the book.
+fn shown(page: &str, kind: &str) -> Result<Vec<String>> {
+    let page = fs::read_to_string(workspace().join("docs").join(page))?;
     let begin = format!("\n```{kind}\n");
     page.split(&begin)
         .skip(1)
@@ -22,9 +25,9 @@ fn shown(kind: &str) -> Result<Vec<String>> {
         .collect()
 }
 
-/// The block of SQL on the page that begins with these words.
-fn shown_sql(beginning: &str) -> Result<String> {
-    let blocks = shown("sql")?;
+/// The block of SQL on a page that begins with these words.
+fn shown_sql(page: &str, beginning: &str) -> Result<String> {
+    let blocks = shown(page, "sql")?;
     blocks.into_iter().find(|sql| sql.starts_with(beginning)).with_context(|| format!("no SQL begins {beginning}"))
 }
 
@@ -35,6 +38,13 @@ fn script(name: &str) -> Result<String> {
 fn installed(label: &str) -> Result<Db> {
     let db = Db::new(label)?;
     db.psql("SELECT once.install_kit('workouts', 'public')")?;
+    Ok(db)
+}
+
+/// With the table and the target that the page about rows begins with.
+fn with_customers(label: &str) -> Result<Db> {
+    let db = Db::new(label)?;
+    db.psql(&shown_sql(ROWS, "CREATE TABLE customers")?)?;
     Ok(db)
 }
 
@@ -56,17 +66,48 @@ fn migrate(db: &Db, arguments: &[&str]) -> Command {
     psql
 }
 
-#[test]
-fn psql_asserts_the_scenarios() -> Result<()> {
-    let db = installed("psql")?;
+/// Twice, since what comes in a second time changes nothing.
+fn psql_runs(db: &Db, scenarios: &str) -> Result<()> {
     let folder = Folder::new("psql")?;
-    let scenarios = folder.file("scenarios.sql", script("scenarios.sql")?)?;
+    let scenarios = folder.file("scenarios.sql", script(scenarios)?)?;
     let path = "SET search_path = public, once";
     for _ in 0..2 {
         let mut psql = db.cluster().client("psql");
         psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", path, "-d", db.name(), "-f"]).arg(&scenarios);
-        runs_well(&db, &mut psql)?;
+        runs_well(db, &mut psql)?;
     }
+    Ok(())
+}
+
+/// The module and the program that a page shows, then scenarios that use the module.
+fn python_runs(db: &Db, page: &str, module: &str, scenarios: &str) -> Result<()> {
+    let folder = Folder::new("psycopg")?;
+    let [code, program] = <[String; 2]>::try_from(shown(page, "python")?).ok().context("two blocks of Python")?;
+    folder.file(module, code)?;
+    for (name, code) in [("program.py", program), ("scenarios.py", script(scenarios)?)] {
+        let python = env::var("ONCE_TEST_PYTHON").context("ONCE_TEST_PYTHON is not set")?;
+        runs_well(db, Command::new(python).arg(folder.file(name, code)?))?;
+    }
+    Ok(())
+}
+
+fn node_runs(db: &Db, page: &str, module: &str, scenarios: &str) -> Result<()> {
+    let folder = Folder::new("node")?;
+    let [code, program] = <[String; 2]>::try_from(shown(page, "js")?).ok().context("two blocks of JavaScript")?;
+    folder.file(module, code)?;
+    // `import` looks beside the file, and what that requires in turn is found by NODE_PATH.
+    let modules = env::var("ONCE_TEST_NODE_MODULES").context("ONCE_TEST_NODE_MODULES is not set")?;
+    symlink(&modules, folder.path().join("node_modules"))?;
+    for (name, code) in [("program.mjs", program), ("scenarios.mjs", script(scenarios)?)] {
+        runs_well(db, Command::new("node").arg(folder.file(name, code)?).env("NODE_PATH", &modules))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn psql_asserts_the_scenarios() -> Result<()> {
+    let db = installed("psql")?;
+    psql_runs(&db, "scenarios.sql")?;
     let failing = run(&mut migrate(&db, &["-c", "DO $$ BEGIN ASSERT false, 'asserts are checked'; END $$"]))?;
     ensure!(failing.exit != 0 && failing.err.contains("asserts are checked"), "{failing:?}");
     Ok(())
@@ -74,38 +115,35 @@ fn psql_asserts_the_scenarios() -> Result<()> {
 
 #[test]
 fn psycopg_runs_the_code_of_the_page() -> Result<()> {
-    let db = installed("psycopg")?;
-    let folder = Folder::new("psycopg")?;
-    let [module, program] = <[String; 2]>::try_from(shown("python")?).ok().context("two blocks of Python")?;
-    folder.file("training_log.py", module)?;
-    for (name, code) in [("program.py", program), ("scenarios.py", script("scenarios.py")?)] {
-        let python = env::var("ONCE_TEST_PYTHON").context("ONCE_TEST_PYTHON is not set")?;
-        runs_well(&db, Command::new(python).arg(folder.file(name, code)?))?;
-    }
-    Ok(())
+    python_runs(&installed("psycopg")?, WORKOUTS, "training_log.py", "scenarios.py")
 }
 
 #[test]
 fn node_postgres_runs_the_code_of_the_page() -> Result<()> {
-    let db = installed("node")?;
-    let folder = Folder::new("node")?;
-    let [module, program] = <[String; 2]>::try_from(shown("js")?).ok().context("two blocks of JavaScript")?;
-    folder.file("training_log.mjs", module)?;
-    // `import` looks beside the file, and what that requires in turn is found by NODE_PATH.
-    let modules = env::var("ONCE_TEST_NODE_MODULES").context("ONCE_TEST_NODE_MODULES is not set")?;
-    symlink(&modules, folder.path().join("node_modules"))?;
-    for (name, code) in [("program.mjs", program), ("scenarios.mjs", script("scenarios.mjs")?)] {
-        runs_well(&db, Command::new("node").arg(folder.file(name, code)?).env("NODE_PATH", &modules))?;
-    }
-    Ok(())
+    node_runs(&installed("node")?, WORKOUTS, "training_log.mjs", "scenarios.mjs")
+}
+
+#[test]
+fn psql_ingests_batches() -> Result<()> {
+    psql_runs(&with_customers("psql_rows")?, "rows.sql")
+}
+
+#[test]
+fn psycopg_ingests_batches() -> Result<()> {
+    python_runs(&with_customers("psycopg_rows")?, ROWS, "batches.py", "rows.py")
+}
+
+#[test]
+fn node_postgres_ingests_batches() -> Result<()> {
+    node_runs(&with_customers("node_rows")?, ROWS, "batches.mjs", "rows.mjs")
 }
 
 #[test]
 fn the_migration_of_the_page_runs_twice_and_takes_the_scenarios_along() -> Result<()> {
     let db = Db::bare("migration")?;
-    db.psql(&shown_sql("CREATE SCHEMA zamm")?)?;
+    db.psql(&shown_sql(WORKOUTS, "CREATE SCHEMA zamm")?)?;
     let folder = Folder::new("migration")?;
-    let migration = folder.file("0007_once.sql", shown_sql("-- migrations/0007_once.sql")?)?;
+    let migration = folder.file("0007_once.sql", shown_sql(WORKOUTS, "-- migrations/0007_once.sql")?)?;
     let scenarios = folder.file("scenarios.sql", script("scenarios.sql")?)?;
     let files = [migration.display().to_string(), scenarios.display().to_string()];
     let all = ["-f", &files[0], "-c", "SET LOCAL search_path = zamm", "-f", &files[1]];

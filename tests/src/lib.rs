@@ -11,6 +11,7 @@ use xtask::server::{Cluster, Installation};
 pub mod files;
 pub mod once;
 pub mod promo;
+pub mod rows;
 pub mod wait;
 pub mod workouts;
 

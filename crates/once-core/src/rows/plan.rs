@@ -37,6 +37,10 @@ pub struct Shape {
 pub struct Row {
     pub values: Vec<Slot>,
     pub found: Vec<Option<usize>>,
+    /// Whether it lacks what a new record can't do without.
+    pub is_incomplete: bool,
+    /// Whether it is to be written apart from other rows about its record.
+    pub stands_alone: bool,
 }
 
 /// What becomes of a row.
@@ -52,6 +56,12 @@ pub enum Fate {
     Contradicts { column: usize, holder: Holder, key: usize },
     /// It has no key.
     Keyless,
+    /// Merged, the one that it finds would have a key that another has got among the rows before.
+    Taken { key: usize, holder: Holder },
+    /// It finds nothing, and can't make a record.
+    Incomplete,
+    /// It comes when those before it are written.
+    Later,
 }
 
 /// Who has a key: a record of the database, or a new one.
@@ -93,19 +103,31 @@ impl<T: Hash + Eq> Numbers<T> {
 }
 
 /// Plans the rows that are `taken` (the others are as if they were not there). `records` are the tracked values of the
-/// records that were found.
-pub fn plan(shape: &Shape, records: &[Vec<Option<u32>>], rows: &[Row], taken: impl Fn(usize) -> bool) -> Plan {
+/// records that were found. `in_waves`: goes as far only as all can be written at once.
+pub fn plan(
+    shape: &Shape,
+    records: &[Vec<Option<u32>>],
+    rows: &[Row],
+    taken: impl Fn(usize) -> bool,
+    in_waves: bool,
+) -> Plan {
     let mut state = State { shape, records, tuples: Numbers::default(), held: HashMap::new(), now: HashMap::new() };
     let mut plan = Plan::default();
     let mut group_of: HashMap<Holder, usize> = HashMap::new();
+    let mut is_over = false;
     for (number, row) in rows.iter().enumerate() {
         if !taken(number) {
             plan.fates.push(Fate::Keyless);
             continue;
         }
+        if is_over {
+            plan.fates.push(Fate::Later);
+            continue;
+        }
         let fate = match state.find(row) {
             None => Fate::Keyless,
             Some(found) => match found.as_slice() {
+                [] if row.is_incomplete => Fate::Incomplete,
                 [] => {
                     let group = plan.groups.len();
                     plan.groups.push(Group { record: None, rows: vec![number] });
@@ -123,6 +145,14 @@ pub fn plan(shape: &Shape, records: &[Vec<Option<u32>>], rows: &[Row], taken: im
                         Fate::Ambiguous { found }
                     } else if let Some(column) = state.contradiction(holder, row) {
                         Fate::Contradicts { column, holder, key }
+                    } else if in_waves
+                        && (state.takes_over(holder, row)
+                            || (group_of.contains_key(&holder) && (row.stands_alone || state.makes_a_key(holder, row))))
+                    {
+                        is_over = true;
+                        Fate::Later
+                    } else if let Some((key, other)) = state.collides(holder, row) {
+                        Fate::Taken { key, holder: other }
                     } else {
                         let group = *group_of.entry(holder).or_insert_with(|| {
                             let record = match holder {
@@ -133,6 +163,8 @@ pub fn plan(shape: &Shape, records: &[Vec<Option<u32>>], rows: &[Row], taken: im
                             plan.groups.len() - 1
                         });
                         plan.groups[group].rows.push(number);
+                        // Whether the database has that key of another shows when it is written.
+                        is_over = in_waves && state.makes_a_key(holder, row);
                         state.merge(holder, row);
                         Fate::Grouped { group, key: Some(key) }
                     }
@@ -208,13 +240,20 @@ impl State<'_> {
         self.shape.confirm.iter().find(differ).copied()
     }
 
+    /// Whether merging the row gives a record a key that the database has of another, which gives it up among the rows
+    /// before: one statement can't write both.
+    fn takes_over(&self, holder: Holder, row: &Row) -> bool {
+        let other = |record: &Option<usize>| record.is_some_and(|record| Holder::Record(record) != holder);
+        row.found.iter().any(other)
+    }
+
     fn create(&mut self, holder: Holder, row: &Row) {
         let values = row.values.iter().map(|slot| if let Slot::Is(value) = slot { Some(*value) } else { None });
         self.change(holder, vec![None; row.values.len()], values.collect());
     }
 
-    fn merge(&mut self, holder: Holder, row: &Row) {
-        let before = self.values(holder);
+    /// What the holder's values are when the row has been merged into them.
+    fn merged(&self, before: &[Option<u32>], row: &Row) -> Vec<Option<u32>> {
         let merged = before.iter().zip(&row.values).zip(&self.shape.merges).map(|((before, row), merge)| {
             match (merge, row, before) {
                 (Merge::Keep, _, Some(before)) => Some(*before),
@@ -223,7 +262,40 @@ impl State<'_> {
                 _ => *before,
             }
         });
-        let merged = merged.collect();
+        merged.collect()
+    }
+
+    /// The key that merging the row would give the holder although another has got it, and that other.
+    fn collides(&mut self, holder: Holder, row: &Row) -> Option<(usize, Holder)> {
+        let before = self.values(holder);
+        let after = self.merged(&before, row);
+        if after == before {
+            return None;
+        }
+        (0..self.shape.keys.len()).find_map(|key| {
+            let tuple = self.tuple(key, |column| after[column])?;
+            let other = (*self.held.get(&(key, tuple))?)?;
+            (other != holder).then_some((key, other))
+        })
+    }
+
+    /// Whether the row and the holder's own values together make a key that nobody was asked for.
+    fn makes_a_key(&mut self, holder: Holder, row: &Row) -> bool {
+        let before = self.values(holder);
+        let after = self.merged(&before, row);
+        if after == before {
+            return false;
+        }
+        let given = |column: usize| if let Slot::Is(value) = row.values[column] { Some(value) } else { None };
+        (0..self.shape.keys.len()).any(|key| {
+            let made = self.tuple(key, |column| after[column]);
+            made.is_some() && made != self.tuple(key, |column| before[column]) && made != self.tuple(key, given)
+        })
+    }
+
+    fn merge(&mut self, holder: Holder, row: &Row) {
+        let before = self.values(holder);
+        let merged = self.merged(&before, row);
         if merged != before {
             self.change(holder, before, merged);
         }
@@ -269,10 +341,10 @@ mod tests {
                 let values = row.iter().map(|v| if *v > 0 { Slot::Is(*v) } else { Slot::Null }).collect();
                 let find =
                     |column: usize| records.iter().position(|r| row[column] > 0 && r[column] == Some(row[column]));
-                Row { values, found: vec![find(PHONE), find(IC)] }
+                Row { values, found: vec![find(PHONE), find(IC)], is_incomplete: false, stands_alone: false }
             })
             .collect();
-        plan(shape, &records, &rows, |_| true)
+        plan(shape, &records, &rows, |_| true, false)
     }
 
     fn groups(plan: &Plan) -> Vec<(Option<usize>, Vec<usize>)> {
@@ -330,6 +402,25 @@ mod tests {
     }
 
     #[test]
+    fn a_wave_ends_where_a_key_changes_hands() {
+        let shape = shape(OnMatch::Update);
+        let records = [vec![Some(1), Some(7), None], vec![Some(2), Some(8), None]];
+        // The first record takes ic 9; then the second its 7, which the database still has of the first.
+        let row = |phone: u32, ic: u32, found: [Option<usize>; 2]| Row {
+            values: vec![Slot::Is(phone), Slot::Is(ic), Slot::Null],
+            found: found.to_vec(),
+            is_incomplete: false,
+            stands_alone: false,
+        };
+        let rows = [row(1, 9, [Some(0), None]), row(2, 7, [Some(1), Some(0)]), row(3, 5, [None, None])];
+        let wave = plan(&shape, &records, &rows, |_| true, true);
+        assert_eq!(groups(&wave), [(Some(0), vec![0])]);
+        assert_eq!(wave.fates[1..], [Fate::Later, Fate::Later]);
+        let whole = plan(&shape, &records, &rows, |_| true, false);
+        assert_eq!(groups(&whole), [(Some(0), vec![0]), (Some(1), vec![1]), (None, vec![2])]);
+    }
+
+    #[test]
     fn without_a_key_there_is_nobody() {
         let plan = run(&shape(OnMatch::Update), &[], &[[0, 0, 5]]);
         assert_eq!(plan.fates, [Fate::Keyless]);
@@ -341,14 +432,15 @@ mod tests {
         let key = Key { columns: vec![0, 1], null_counts: vec![false, true] };
         let shape =
             Shape { keys: vec![key], confirm: vec![], merges: vec![Merge::Coalesce; 2], on_match: OnMatch::Update };
-        let row = |a: Slot, b: Slot| Row { values: vec![a, b], found: vec![None] };
+        let row =
+            |a: Slot, b: Slot| Row { values: vec![a, b], found: vec![None], is_incomplete: false, stands_alone: false };
         let rows = [
             row(Slot::Is(1), Slot::Null),
             row(Slot::Is(1), Slot::Missing),
             row(Slot::Is(1), Slot::Is(2)),
             row(Slot::Null, Slot::Is(2)),
         ];
-        let plan = plan(&shape, &[], &rows, |_| true);
+        let plan = plan(&shape, &[], &rows, |_| true, false);
         assert_eq!(groups(&plan), [(None, vec![0, 1]), (None, vec![2])]);
         assert_eq!(plan.fates[3], Fate::Keyless);
     }

@@ -1,6 +1,7 @@
 //! The statements of the rows path. Rows stand in stores that statements read by name: `once_keys` holds what records are
 //! found by, `once_updates` and `once_inserts` one row a record. `s` is a row of a store, `t` a record of the table.
 
+use crate::bulk::Rule as Check;
 use crate::ident::{Relation, literal, quote, quote_list};
 use crate::key::KeyColumn;
 use crate::spec::Merge;
@@ -78,11 +79,11 @@ pub const INSERTED: &str = "inserted";
 pub const UPDATED: &str = "updated";
 
 impl Column {
-    fn of(&self, alias: &str) -> String {
+    pub(super) fn of(&self, alias: &str) -> String {
         format!("{alias}.{}", quote(&self.name))
     }
 
-    fn text(&self, alias: &str) -> String {
+    pub(super) fn text(&self, alias: &str) -> String {
         format!("{}::pg_catalog.text", self.of(alias))
     }
 
@@ -125,31 +126,32 @@ impl Column {
 
     /// All elements of both, in the order of their type; the record's value as it is where the row brings nothing new.
     fn union(&self, row: &str, record: &str) -> String {
+        let both = self.set(&[record, row]);
         match self.form {
             Form::Json => format!(
                 "CASE WHEN {row} IS NULL THEN {record} \
                  WHEN pg_catalog.jsonb_typeof({row}) = 'object' AND pg_catalog.jsonb_typeof({record}) = 'object' THEN {row} || {record} \
-                 WHEN pg_catalog.jsonb_typeof({row}) <> 'array' OR pg_catalog.jsonb_typeof({record}) <> 'array' THEN coalesce({record}, {row}) \
+                 WHEN pg_catalog.jsonb_typeof({row}) <> 'array' OR coalesce(pg_catalog.jsonb_typeof({record}), 'null') <> 'array' \
+                 THEN coalesce({record}, {row}) \
                  WHEN NOT EXISTS (SELECT FROM pg_catalog.jsonb_array_elements({row}) AS u(e) WHERE NOT EXISTS ( \
-                   SELECT FROM pg_catalog.jsonb_array_elements({record}) AS r(e) WHERE r.e = u.e)) THEN {record} \
-                 ELSE {} END",
-                self.set(&format!("coalesce({record}, '[]') || {row}"))
+                   SELECT FROM pg_catalog.jsonb_array_elements({record}) AS r(e) WHERE r.e = u.e)) THEN {record} ELSE {both} END"
             ),
+            // = ANY, and not array_position, which takes no array of several dimensions.
             _ => format!(
                 "CASE WHEN {row} IS NULL OR NOT EXISTS (SELECT FROM pg_catalog.unnest({row}) AS u(e) \
-                   WHERE pg_catalog.array_position({record}, u.e) IS NULL) THEN {record} ELSE {} END",
-                self.set(&format!("{record} || {row}"))
+                   WHERE u.e IS NOT NULL AND NOT coalesce(u.e = ANY ({record}), false)) THEN coalesce({record}, {row}) ELSE {both} END"
             ),
         }
     }
 
-    /// The different elements of an array, in the order of their type.
-    fn set(&self, array: &str) -> String {
+    /// The different elements of arrays, in the order of their type.
+    fn set(&self, arrays: &[&str]) -> String {
+        let elements = if self.form == Form::Json { "jsonb_array_elements" } else { "unnest" };
+        let all: Vec<String> = arrays.iter().map(|array| format!("SELECT pg_catalog.{elements}({array})")).collect();
+        let all = all.join(" UNION ALL ");
         match self.form {
-            Form::Json => format!(
-                "(SELECT pg_catalog.jsonb_agg(DISTINCT u.e ORDER BY u.e) FROM pg_catalog.jsonb_array_elements({array}) AS u(e))"
-            ),
-            _ => format!("ARRAY(SELECT DISTINCT u.e FROM pg_catalog.unnest({array}) AS u(e) ORDER BY u.e)"),
+            Form::Json => format!("(SELECT pg_catalog.jsonb_agg(DISTINCT u.e ORDER BY u.e) FROM ({all}) AS u(e))"),
+            _ => format!("ARRAY(SELECT DISTINCT u.e FROM ({all}) AS u(e) ORDER BY u.e)"),
         }
     }
 
@@ -159,10 +161,10 @@ impl Column {
         let row = match (&self.merge, &self.default) {
             (Merge::Union, _) if self.form == Form::Json => {
                 let several = format!("pg_catalog.jsonb_typeof({row}) = 'array' AND {row} <> '[]'");
-                format!("CASE WHEN {several} THEN {} ELSE {row} END", self.set(&row))
+                format!("CASE WHEN {several} THEN {} ELSE {row} END", self.set(&[&row]))
             }
             (Merge::Union, _) => {
-                format!("CASE WHEN pg_catalog.cardinality({row}) > 1 THEN {} ELSE {row} END", self.set(&row))
+                format!("CASE WHEN pg_catalog.cardinality({row}) > 1 THEN {} ELSE {row} END", self.set(&[&row]))
             }
             (Merge::Overwrite, Some(default)) => {
                 return format!("CASE WHEN s.{} THEN {row} ELSE coalesce({row}, {default}) END", self.given());
@@ -198,12 +200,25 @@ impl Column {
         quote(&self.clock_name())
     }
 
-    fn hashed(&self, alias: &str) -> String {
+    pub(super) fn hashed(&self, alias: &str) -> String {
         if self.is_plain { self.of(alias) } else { self.text(alias) }
     }
 }
 
 impl Key {
+    /// As `joins`, of a record that was made of `s` just now: by its texts where NULL is a value, which can be hashed.
+    fn joins_own(&self, alias: &str) -> String {
+        if !self.columns.iter().any(|(_, null_counts)| *null_counts) {
+            return self.joins(alias);
+        }
+        let text = |alias: &str| {
+            let columns: Vec<String> =
+                self.columns.iter().map(|(column, _)| format!("{alias}.{}", quote(&column.name))).collect();
+            format!("ROW({})::pg_catalog.text COLLATE pg_catalog.\"C\"", columns.join(", "))
+        };
+        format!("{} = {}", text(alias), text("s"))
+    }
+
     /// That `s` has the key of the record `alias`.
     fn joins(&self, alias: &str) -> String {
         let parts: Vec<String> = self
@@ -212,9 +227,18 @@ impl Key {
             .map(|(column, null_counts)| {
                 let equal = column.equal(alias, "s");
                 let name = quote(&column.name);
-                if *null_counts { format!("({equal} OR ({alias}.{name} IS NULL AND s.{name} IS NULL))") } else { equal }
+                // Of a key of one column NULL is no key at all.
+                if *null_counts && self.columns.len() > 1 {
+                    format!("({equal} OR ({alias}.{name} IS NULL AND s.{name} IS NULL))")
+                } else {
+                    equal
+                }
             })
             .collect();
+        // Something must be there that can be hashed.
+        let hashable = (self.columns.len() > 1 && self.columns.iter().all(|(_, null_counts)| *null_counts))
+            .then(|| self.joins_own(alias));
+        let parts: Vec<String> = parts.into_iter().chain(hashable).collect();
         parts.join(" AND ")
     }
 
@@ -225,7 +249,7 @@ impl Key {
     }
 }
 
-fn texts(columns: &[impl AsRef<str>]) -> String {
+pub(super) fn texts(columns: &[impl AsRef<str>]) -> String {
     format!("ARRAY[{}]::pg_catalog.text[]", columns.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "))
 }
 
@@ -276,7 +300,9 @@ impl Table {
         let tracked: Vec<&Column> = self.tracked.iter().filter_map(|name| self.column(name)).collect();
         for (number, key) in self.keys.iter().enumerate() {
             let alias = format!("t{number}");
-            let name = self.name(&alias);
+            // Of what is not there all columns are NULL, the name of several would not be.
+            let is_there = self.identity.first().map_or("false".into(), |id| format!("{} IS NOT NULL", id.of(&alias)));
+            let name = format!("CASE WHEN {is_there} THEN {} END", self.name(&alias));
             let own: Vec<String> = tracked
                 .iter()
                 .map(|column| {
@@ -293,11 +319,11 @@ impl Table {
             joins += &format!(" LEFT JOIN {} {alias} ON {}", self.relation, key.joins(&alias));
             let differs: Vec<String> = compared.iter().map(|column| column.differs(&alias)).collect();
             changes += &format!(
-                " WHEN {name} IS NOT NULL THEN CASE WHEN {} THEN ARRAY[{}]::pg_catalog.bool[] END",
+                " WHEN {is_there} THEN CASE WHEN {} THEN ARRAY[{}]::pg_catalog.bool[] END",
                 either(&differs),
                 differs.join(", ")
             );
-            found.push(format!("{name} IS NOT NULL"));
+            found.push(is_there);
         }
         let changes = if compared.is_empty() { "NULL::pg_catalog.bool[]".into() } else { format!("CASE{changes} END") };
         format!("SELECT s.\"once n\", {changes}{columns} FROM once_keys s{joins} WHERE {}", either(&found))
@@ -369,12 +395,19 @@ impl Table {
                 format!("CASE WHEN {differs} THEN pg_catalog.jsonb_build_object({name}, {value}) ELSE '{{}}' END")
             })
             .collect();
-        let after: Vec<String> = columns.iter().map(|c| format!("{}, {}", literal(&c.name), c.text("t"))).collect();
+        // A function takes no more than 100 arguments.
+        let after: Vec<String> = columns
+            .chunks(40)
+            .map(|columns| {
+                let pairs = columns.iter().map(|c| format!("{}, {}", literal(&c.name), c.text("t")));
+                format!("pg_catalog.jsonb_build_object({})", pairs.collect::<Vec<_>>().join(", "))
+            })
+            .collect();
         format!(
             "WITH m AS MATERIALIZED (SELECT s.\"once n\" AS n, {before} AS before FROM once_updates s JOIN {table} t ON {joins} \
                WHERE {changes}), \
              u AS (UPDATE {table} t SET {sets} FROM once_updates s WHERE {joins} AND {changes} \
-               RETURNING s.\"once n\" AS n, {identity} AS identity, pg_catalog.jsonb_build_object({after}) AS after, {digest} AS digest) \
+               RETURNING s.\"once n\" AS n, {identity} AS identity, {after} AS after, {digest} AS digest) \
              INSERT INTO {images} AS i (job_id, part, number, identity, action, before, after) \
              SELECT $1, $2, u.n, u.identity, '{UPDATED}', m.before, \
                (SELECT pg_catalog.jsonb_object_agg(k.name, u.after -> k.name) FROM pg_catalog.jsonb_object_keys(m.before) AS k(name)) \
@@ -388,7 +421,7 @@ impl Table {
             changes = either(&differs),
             sets = sets.join(", "),
             identity = self.identity_text("t"),
-            after = after.join(", "),
+            after = after.join(" || "),
             digest = self.digest("t"),
         )
     }
@@ -414,7 +447,7 @@ impl Table {
         let written: Vec<String> = keys
             .iter()
             .map(|number| {
-                let joins = self.keys[*number].joins("t");
+                let joins = self.keys[*number].joins_own("t");
                 format!("SELECT s.\"once n\" AS n, t.\"once identity\" AS identity, t.\"once digest\" AS digest FROM once_inserts s JOIN i t ON {joins} WHERE s.\"once k\" = {number}")
             })
             .collect();
@@ -445,6 +478,47 @@ impl Table {
         )
     }
 
+    /// Which rows of `once_inserts` (`new`) or `once_updates` would break one of these constraints, and which: number, name.
+    /// What a default or the database fills is not known, so that constraints on it say nothing.
+    pub fn broken(&self, columns: &[&Column], checks: &[Check], new: bool) -> String {
+        let given = |name: &str| columns.iter().find(|column| column.name == name);
+        let value = |column: &Column| match (given(&column.name), new) {
+            (Some(given), true) => given.of("s"),
+            (Some(given), false) => given.merged("t"),
+            (None, true) => format!("CAST(NULL AS {})", column.sql_type),
+            (None, false) => column.of("t"),
+        };
+        let values: Vec<String> = self.columns.iter().map(|c| format!("{} AS {}", value(c), quote(&c.name))).collect();
+        let filled = |name: &String| {
+            let column = self.column(name).filter(|column| new && column.default.is_some());
+            column.map(|column| {
+                if given(name).is_some() { format!("{} IS NOT NULL", quote(&column.name)) } else { "false".into() }
+            })
+        };
+        let broken: Vec<(String, &str)> = checks
+            .iter()
+            .map(|check| {
+                let known: Vec<String> = check.columns.iter().filter_map(filled).collect();
+                let parts: Vec<String> = known.into_iter().chain([check.broken.clone()]).collect();
+                (format!("({})", parts.join(" AND ")), check.reason.as_str())
+            })
+            .collect();
+        let cases: Vec<String> =
+            broken.iter().map(|(sql, reason)| format!("WHEN {sql} THEN {}", literal(reason))).collect();
+        let conditions: Vec<String> = broken.into_iter().map(|(sql, _)| sql).collect();
+        let from = if new {
+            "once_inserts s".to_string()
+        } else {
+            format!("once_updates s JOIN {} t ON {}", self.relation, self.identity_joins())
+        };
+        format!(
+            "SELECT x.\"once n\", CASE {} END FROM (SELECT s.\"once n\", {} FROM {from}) x WHERE {}",
+            cases.join(" "),
+            values.join(", "),
+            either(&conditions)
+        )
+    }
+
     /// A number that tells a record from every other state of it.
     fn digest(&self, alias: &str) -> String {
         let values: Vec<String> = self.columns.iter().map(|column| column.hashed(alias)).collect();
@@ -452,127 +526,8 @@ impl Table {
     }
 }
 
-fn either(conditions: &[String]) -> String {
+pub(super) fn either(conditions: &[String]) -> String {
     if conditions.is_empty() { "false".into() } else { format!("({})", conditions.join(" OR ")) }
-}
-
-/// What a record was written with, and what it is: images `m` of part `$2` of job `$1`, each joined to its record.
-pub struct Images<'a> {
-    pub images: &'a Relation,
-    pub relation: &'a Relation,
-    /// Identity of the record, as the images have it.
-    pub identity: &'a [Column],
-    /// What the digests were taken of; columns that are gone are left out by whoever calls.
-    pub columns: &'a [Column],
-    pub protect: Option<&'a str>,
-    /// That rows of other tables would go or change with the record.
-    pub dependents: &'a str,
-}
-
-impl Images<'_> {
-    fn joins(&self) -> String {
-        let parts: Vec<String> = self
-            .identity
-            .iter()
-            .enumerate()
-            .map(|(at, c)| format!("{} = CAST(m.identity[{}] AS {})", c.of("t"), at + 1, c.sql_type))
-            .collect();
-        parts.join(" AND ")
-    }
-
-    fn of_job(&self, action: &str) -> String {
-        format!("m.job_id = $1 AND m.part = $2 AND m.action = '{action}' AND m.number = ANY ($3)")
-    }
-
-    fn is_protected(&self) -> String {
-        self.protect.map_or("false".into(), |column| format!("coalesce(t.{}, false)", quote(column)))
-    }
-
-    fn is_same(&self) -> String {
-        let values: Vec<String> = self.columns.iter().map(|column| column.hashed("t")).collect();
-        format!("pg_catalog.hash_record_extended(ROW({}), 0) = m.digest", values.join(", "))
-    }
-
-    fn still_there(&self, column: &Column) -> String {
-        format!(
-            "(m.after ? {name} AND {value} IS NOT DISTINCT FROM (m.after ->> {name}))",
-            name = literal(&column.name),
-            value = column.text("t")
-        )
-    }
-
-    /// What has become of the records: number, action, identity, whether the record is there, whether it is as the job wrote
-    /// it, whether it is protected; the columns that someone has changed since; whether others depend on it.
-    pub fn state(&self) -> String {
-        let changed: Vec<String> = self
-            .columns
-            .iter()
-            .map(|column| {
-                let name = literal(&column.name);
-                format!("CASE WHEN m.after ? {name} AND NOT {} THEN {name} END", self.still_there(column))
-            })
-            .collect();
-        format!(
-            "SELECT m.number, m.action, m.identity, t.there IS NOT NULL, coalesce(t.same, false), coalesce(t.protected, false), \
-               coalesce(t.changed, '{{}}'), coalesce(t.dependents, false) FROM {images} m LEFT JOIN LATERAL ( \
-               SELECT true AS there, CASE WHEN m.action = '{INSERTED}' THEN {same} END AS same, {protected} AS protected, \
-                 CASE WHEN m.action = '{UPDATED}' THEN pg_catalog.array_remove({changed}, NULL) END AS changed, \
-                 CASE WHEN m.action = '{INSERTED}' THEN {dependents} END AS dependents \
-               FROM {table} t WHERE {joins}) t ON true \
-             WHERE m.job_id = $1 AND m.part = $2 ORDER BY m.number",
-            images = self.images,
-            same = self.is_same(),
-            protected = self.is_protected(),
-            dependents = self.dependents,
-            changed = texts(&changed),
-            table = self.relation,
-            joins = self.joins(),
-        )
-    }
-
-    /// Deletes the records numbered `$3` that the job made, where they are as it made them and not protected. Gives the
-    /// numbers.
-    pub fn delete(&self) -> String {
-        format!(
-            "DELETE FROM {} t USING {} m WHERE {} AND {} AND {} AND NOT {} AND NOT ({}) RETURNING m.number",
-            self.relation,
-            self.images,
-            self.of_job(INSERTED),
-            self.joins(),
-            self.is_same(),
-            self.is_protected(),
-            self.dependents
-        )
-    }
-
-    /// Gives the records numbered `$3` the values back that the job changed in `columns`, where the value is still the
-    /// job's. Gives the numbers.
-    pub fn restore(&self, columns: &[&Column]) -> String {
-        let sets: Vec<String> = columns
-            .iter()
-            .map(|column| {
-                format!(
-                    "{name} = CASE WHEN {same} THEN CAST(m.before ->> {key} AS {sql_type}) ELSE {value} END",
-                    name = quote(&column.name),
-                    same = self.still_there(column),
-                    key = literal(&column.name),
-                    sql_type = column.sql_type,
-                    value = column.of("t")
-                )
-            })
-            .collect();
-        let any: Vec<String> = columns.iter().map(|column| self.still_there(column)).collect();
-        format!(
-            "UPDATE {} t SET {} FROM {} m WHERE {} AND {} AND {} AND NOT {} RETURNING m.number",
-            self.relation,
-            sets.join(", "),
-            self.images,
-            self.of_job(UPDATED),
-            self.joins(),
-            either(&any),
-            self.is_protected()
-        )
-    }
 }
 
 /// An n:m table: links stand in `once_links`, numbered, with the columns of the table.

@@ -91,6 +91,10 @@ pub enum Kind {
     Array {
         of: Box<Kind>,
     },
+    /// What only the database can check in full.
+    Domain {
+        over: Box<Kind>,
+    },
     /// A type that only the database knows: its own word counts.
     Other,
 }
@@ -107,6 +111,13 @@ impl Kind {
     /// Why the type would not take it, to stand after the column's name.
     pub fn read<'a>(&self, json: Json<'a>) -> Result<Reading<'a>, String> {
         match (self, json) {
+            (Self::Domain { over }, json) => {
+                let reading = over.read(json)?;
+                if let Self::Timestamp { .. } = **over {
+                    refuse_zone(&reading.text)?;
+                }
+                Ok(unsure(reading.text))
+            }
             (Self::Json, json) => Ok(sure(as_json(json))),
             (Self::Array { of }, Json::Array(text)) => array(&text, of),
             (Self::Array { .. }, Json::String(text)) if text.trim_start().starts_with('{') => Ok(unsure(text.into())),
@@ -129,7 +140,7 @@ impl Kind {
 
     fn noun(&self) -> &'static str {
         match self {
-            Self::Text { .. } | Self::Json | Self::Other => "a value of its type",
+            Self::Text { .. } | Self::Json | Self::Domain { .. } | Self::Other => "a value of its type",
             Self::Boolean => "true or false",
             Self::Integer { .. } => "a whole number",
             Self::Numeric { .. } | Self::Float { .. } => "a number",
@@ -349,35 +360,62 @@ fn uuid(text: &str) -> Option<Reading<'static>> {
     Some(sure(parts.join("-").into()))
 }
 
+/// A local time in a place whose type would drop the zone that it names.
+fn refuse_zone(text: &str) -> Result<(), String> {
+    match text.get(10..) {
+        Some(time) if time.contains(['Z', '+', '-']) => Err("names a time zone, which its type does not keep".into()),
+        _ => Ok(()),
+    }
+}
+
 /// A JSON array as an array's input reads it.
 fn array(json: &str, of: &Kind) -> Result<Reading<'static>, String> {
     let mut text = String::with_capacity(json.len() + 2);
-    let flat = write_array(json, of, &mut text).ok_or("is not an array")?;
-    Ok(Reading { text: text.into(), sure: flat && *of == Kind::Text { most: None } })
+    let sure = write_array(json, of, &mut text)?;
+    Ok(Reading { text: text.into(), sure })
 }
 
-/// Whether the array holds no other arrays; `None` where it is none that can be read.
-fn write_array(json: &str, of: &Kind, out: &mut String) -> Option<bool> {
-    let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-    let mut flat = true;
+/// Whether the array is sure to be taken: it holds no other arrays, and nothing that is not.
+fn write_array(json: &str, of: &Kind, out: &mut String) -> Result<bool, String> {
+    let elements: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| "is not an array")?;
+    let mut all_sure = true;
     out.push('{');
     for (number, element) in elements.iter().enumerate() {
         if number > 0 {
             out.push(',');
         }
         let raw = element.get();
-        match raw.as_bytes().first()? {
-            b'n' => out.push_str("NULL"),
-            b'[' if *of != Kind::Json => {
-                flat = false;
-                write_array(raw, of, out)?;
+        let string: String;
+        let value = match raw.as_bytes().first() {
+            Some(b'n') => {
+                out.push_str("NULL");
+                continue;
             }
-            b'"' if *of != Kind::Json => quote_element(&serde_json::from_str::<String>(raw).ok()?, out),
-            _ => quote_element(raw, out),
+            Some(b'[') if *of != Kind::Json => {
+                all_sure = false;
+                write_array(raw, of, out)?;
+                continue;
+            }
+            Some(b'[') => Json::Array(raw.into()),
+            Some(b'{') => Json::Object(raw.into()),
+            Some(b't') => Json::Bool(true),
+            Some(b'f') => Json::Bool(false),
+            Some(b'"') => {
+                string = serde_json::from_str(raw).map_err(|_| "is not an array")?;
+                Json::String(&string)
+            }
+            _ => Json::Number(raw.into()),
+        };
+        let of_element = |reason: String| format!("has an element that {reason}");
+        let reading = of.read(value).map_err(of_element)?;
+        if let Kind::Timestamp { .. } = of {
+            refuse_zone(&reading.text).map_err(of_element)?;
         }
+        all_sure &= reading.sure;
+        quote_element(&reading.text, out);
     }
     out.push('}');
-    Some(flat)
+    Ok(all_sure)
 }
 
 fn quote_element(text: &str, out: &mut String) {
@@ -617,6 +655,11 @@ mod tests {
         let numbers = Kind::Array { of: Box::new(Kind::Numeric { fits: None }) };
         let reading = numbers.read(Json::Array("[[1.50, 2], [3, 4]]".into())).unwrap();
         assert_eq!((reading.text.as_ref(), reading.sure), (r#"{{"1.50","2"},{"3","4"}}"#, false));
+        let money = Kind::Array { of: Box::new(Kind::Numeric { fits: Some((12, 2)) }) };
+        let rounded = read(&money, Json::Array("[1.505]".into()));
+        assert_eq!(rounded, Err("has an element that does not fit numeric(12,2)".into()));
+        let times = Kind::Array { of: Box::new(Kind::Timestamp { digits: 6 }) };
+        assert!(read(&times, Json::Array(r#"["2024-01-05T10:00:00+08:00"]"#.into())).is_err());
         let documents = Kind::Array { of: Box::new(Kind::Json) };
         assert_eq!(
             read(&documents, Json::Array(r#"["a", [1], {"b": 2}]"#.into())),

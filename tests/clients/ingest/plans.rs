@@ -1,0 +1,78 @@
+//! Dry runs: the answer of a real one, nothing written, and a job that is bound to it.
+
+use anyhow::Result;
+use once_tests::rows::{ingest, ingest_rows, planned_rows, tables, target};
+use once_tests::{Value, json};
+
+const TABLES: &str = "
+CREATE TABLE doctors (id bigserial PRIMARY KEY, name text UNIQUE);
+CREATE TABLE visits (id bigserial PRIMARY KEY, no text UNIQUE, doctor_id bigint REFERENCES doctors, price numeric(12, 2) NOT NULL,
+    kind text);
+CREATE TABLE visit_tags (visit_id bigint REFERENCES visits, tag text, UNIQUE (visit_id, tag));
+INSERT INTO visits (no, price) VALUES ('old', 1), ('same', 2);";
+const SPEC: &str = r#"{"match": [["no"]], "links": [{"table": "visit_tags", "id": "visit_id", "columns": {"tag": "tags"}}],
+    "references": {"doctor_id": {"target": "doctors", "by": {"name": "doctor"}, "missing": "create"}}}"#;
+const ROWS: &str = r#"[{"no": "old", "price": 3, "doctor": "Tan"}, {"no": "same", "price": 2.00}, {"no": "new", "price": 1, "doctor": "Tan"},
+    {"no": "new", "kind": "x", "tags": ["a", "b"]}, {"no": "free"}, {"price": 1}, {"no": "p", "price": 1.005}, 7]"#;
+
+#[test]
+fn a_dry_run_tells_the_same_and_writes_nothing() -> Result<()> {
+    let (_db, mut client) = tables("dry", TABLES)?;
+    target(&mut client, "doctors", r#"{"match": [["name"]]}"#)?;
+    target(&mut client, "visits", SPEC)?;
+    let state = "SELECT (SELECT last_value || is_called::text FROM visits_id_seq), (SELECT last_value || is_called::text FROM doctors_id_seq), \
+                 (SELECT count(*) FROM visits) + (SELECT count(*) FROM doctors) + (SELECT count(*) FROM visit_tags)";
+    let state = |client: &mut once_tests::postgres::Client| -> Result<(String, String, i64)> {
+        let row = client.query_one(state, &[])?;
+        Ok((row.get(0), row.get(1), row.get(2)))
+    };
+    let before = state(&mut client)?;
+    let mut transaction = client.transaction()?;
+    transaction.batch_execute("SET TRANSACTION READ ONLY")?;
+    let planned = planned_rows(&mut transaction, "visits", ROWS)?;
+    let plan = ingest(&mut transaction, "visits", ROWS, None, true)?;
+    let xid: Option<String> = transaction.query_one("SELECT pg_current_xact_id_if_assigned()::text", &[])?.get(0);
+    assert_eq!(xid, None);
+    transaction.commit()?;
+    assert_eq!(state(&mut client)?, before);
+
+    let told = ingest_rows(&mut client, "visits", ROWS)?;
+    let without_job: Vec<_> = told
+        .iter()
+        .cloned()
+        .map(|mut told| {
+            told.job = None;
+            told
+        })
+        .collect();
+    assert_eq!(planned, without_job);
+    let expected = ["updated", "unchanged", "inserted", "duplicate", "rejected", "rejected", "rejected", "rejected"];
+    assert_eq!(told.iter().map(|told| told.outcome.as_str()).collect::<Vec<_>>(), expected);
+    assert_eq!(plan["job_id"], Value::Null);
+    let counts = ["total", "inserted", "updated", "unchanged", "duplicate", "rejected"].map(|name| plan[name].as_i64());
+    assert_eq!(counts, [8, 1, 1, 1, 1, 4].map(Some));
+    Ok(())
+}
+
+#[test]
+fn a_job_keeps_to_its_plan_or_says_what_differs() -> Result<()> {
+    let (_db, mut client) = tables("bound", TABLES)?;
+    target(&mut client, "doctors", r#"{"match": [["name"]]}"#)?;
+    target(&mut client, "visits", SPEC)?;
+    let plan = ingest(&mut client, "visits", ROWS, None, true)?["plan"].clone();
+    let bound = json!({"plan": plan, "file": "a.csv"});
+    client.execute("DELETE FROM visits WHERE no = 'old'", &[])?;
+    let refused = ingest(&mut client, "visits", ROWS, Some(&bound), false)?;
+    assert_eq!((refused["success"].clone(), refused["inserted"].clone()), (json!(false), json!(0)));
+    let message = refused["message"].as_str().unwrap_or_default();
+    assert!(message.contains("inserted 2 instead of 1") && message.contains("updated 0 instead of 1"), "{message}");
+    let left: i64 = client.query_one("SELECT count(*) FROM visits", &[])?.get(0);
+    assert_eq!(left, 1);
+    // A value that is another makes another plan, though the counts are the same.
+    client.execute("INSERT INTO visits (no, price) VALUES ('old', 1)", &[])?;
+    let other = ROWS.replace("\"price\": 3", "\"price\": 4");
+    assert_eq!(ingest(&mut client, "visits", &other, Some(&bound), false)?["success"], json!(false));
+    let done = ingest(&mut client, "visits", ROWS, Some(&bound), false)?;
+    assert_eq!((done["success"].clone(), done["updated"].clone()), (json!(true), json!(1)), "{done}");
+    Ok(())
+}
