@@ -1,5 +1,6 @@
 //! The rows path: a JSON array in, an outcome a row out. Read, match, write; and what can be done about it afterwards.
 
+mod checks;
 mod ingest;
 mod matching;
 mod read;

@@ -18,7 +18,7 @@ use pgrx::pg_sys::{self, Oid};
 
 pub use catalog::{
     Column, Table, check_constraints, describe, equality, estimated_rows, find, has_before_insert_trigger, is_partial,
-    key_index, leaves_archived_out, nulls_are_equal, primary_key, unique_index,
+    key_index, leaves_archived_out, nulls_are_equal, other_constraints, primary_key, unique_index,
 };
 pub use registry::{create, lookup, registered_relation, require_vouched};
 

@@ -1,6 +1,7 @@
 //! Taking rows in: each finds its record, which is merged with it, or is a new one.
 
-use super::matching::{Matched, lacking, matched};
+use super::checks;
+use super::matching::{Made, Matched, lacking, matched};
 use super::read::{self, Batch, Refusal};
 use super::target::Target;
 use super::write::{Conflict, Round, Writer, Written, missing_links, shown_key};
@@ -209,11 +210,7 @@ impl Call<'_> {
 
     /// What a run would do, from what is there now.
     fn tell_plan(&self, batch: &mut Batch<'_>) -> Result<(Work, Value)> {
-        let pending = vec![true; batch.lines.len()];
-        let (matched, _) = self.look(batch, &pending, false)?;
-        let mut told = vec![None; batch.lines.len()];
-        self.settle(batch, &matched, &planned(&matched), &pending, &mut told);
-        let work = self.told(None, batch, told);
+        let work = self.foresee(batch)?;
         let mut answer = json!({"success": true, "job_id": null});
         let failure = self.refusal(&work);
         self.count(&work, failure.is_none(), batch, &mut answer);
@@ -222,6 +219,26 @@ impl Call<'_> {
             failure.tell(&mut answer);
         }
         Ok((work, answer))
+    }
+
+    /// What would become of the rows, from what is there now.
+    fn foresee(&self, batch: &mut Batch<'_>) -> Result<Work> {
+        let pending = vec![true; batch.lines.len()];
+        let (matched, _) = self.look(batch, &pending, false)?;
+        let mut told = vec![None; batch.lines.len()];
+        self.settle(batch, &matched, &planned(&matched), &pending, &mut told);
+        // Of several rows about one record it is not known which would be refused.
+        let alone = |group: &usize| {
+            let changes = matched.group(*group).record.is_none() || !matched.changes[*group].is_empty();
+            changes && matched.group(*group).rows.len() == 1
+        };
+        let groups: Vec<usize> = (0..matched.plan.groups.len()).filter(alone).collect();
+        for (group, reason) in checks::broken(self.target, batch, &matched, &groups, &Made::new())? {
+            if let Some(Some(one)) = told.get_mut(matched.group(group).rows[0]) {
+                *one = Told { key: one.key.take(), ..Told::of(Outcome::Rejected, Some(Refusal::row(reason))) };
+            }
+        }
+        Ok(self.told(None, batch, told))
     }
 
     /// Locks every scope that the rows are of, here and in the targets that records may be made in, in one order for all.
@@ -580,11 +597,7 @@ impl Call<'_> {
         let Some((digest, then)) = bound.into_iter().next() else { return Ok(()) };
         let then = then.unwrap_or_default();
         let digest = digest.ok_or_else(|| OnceError::NoPlan { given: then.clone() })?;
-        let pending = vec![true; batch.lines.len()];
-        let (matched, _) = self.look(batch, &pending, false)?;
-        let mut told = vec![None; batch.lines.len()];
-        self.settle(batch, &matched, &planned(&matched), &pending, &mut told);
-        let now = self.plan(&self.told(None, batch, told))?;
+        let now = self.plan(&self.foresee(batch)?)?;
         if now["digest"].as_str() == Some(digest.as_str()) {
             return Ok(());
         }

@@ -25,7 +25,7 @@ pub struct Target {
     pub fields: Vec<Field>,
     pub references: Vec<Reference>,
     pub links: Vec<LinkTable>,
-    /// The CHECK constraints, unless a trigger may put right what would break them.
+    /// What the database would refuse, as far as it can be told, unless a trigger may put it right.
     pub checks: Vec<Rule>,
 }
 
@@ -145,7 +145,7 @@ impl Target {
         };
         let fields = fields(&table, &spec)?;
         let mended = targets::has_before_insert_trigger(&table)?;
-        let checks = if mended { Vec::new() } else { targets::check_constraints(&table)? };
+        let checks = if mended { Vec::new() } else { checks(&table, &spec)? };
         let mut references = Vec::new();
         for (column, reference) in &spec.references {
             references.push(refer(&name, &fields, &spec, column, reference, depth)?);
@@ -371,6 +371,17 @@ fn wrong_merge(table: &Table, name: &str, must: &str) -> OnceError {
         }
         None => OnceError::Internal(format!("column {name} is gone")),
     }
+}
+
+fn checks(table: &Table, spec: &RowsSpec) -> Result<Vec<Rule>> {
+    let worded = |rule: Rule| Rule {
+        reason: format!("new row for relation {} {}", quote(&table.relation.name), rule.reason),
+        ..rule
+    };
+    let mut checks: Vec<Rule> = targets::check_constraints(table)?.into_iter().map(worded).collect();
+    let keys: Vec<Vec<String>> = spec.keys.iter().map(|key| spec.index_of(key)).collect();
+    checks.extend(targets::other_constraints(table, &keys)?);
+    Ok(checks)
 }
 
 fn keys(table: &Table, spec: &RowsSpec) -> Result<Vec<Key>> {

@@ -1,6 +1,7 @@
 //! Writing what was matched: records that are referred to, then the rows' own, then their links. What the database
 //! refuses is told row by row.
 
+use super::checks;
 use super::matching::{Made, Matched, awaited, columns, index, is_still_so, mergeable, referring, updates};
 use super::read::{Batch, Line, Refusal};
 use super::target::{LinkTable, Target};
@@ -11,7 +12,7 @@ use crate::jobs::{Failure, Stop};
 use crate::spi;
 use crate::targets;
 use hashbrown::{HashMap, HashSet};
-use once_core::ident::{Relation, quote};
+use once_core::ident::Relation;
 use once_core::rows::statements::{Column, KEY, Key, NUMBER};
 use once_core::rows::value::Cell;
 use once_core::spec::Merge;
@@ -150,19 +151,14 @@ impl<'t> Writer<'t> {
                 }
                 [only] if matched.group(*only).rows.len() > 1 => written.apart.push(*only),
                 [only] => {
-                    // That of a NOT NULL or a CHECK shows the whole row.
-                    let telling =
-                        error.detail.as_ref().filter(|_| !["23502", "23514"].contains(&error.sqlstate.as_str()));
-                    let reason = match telling {
-                        Some(detail) => format!("{} ({detail})", error.message),
-                        None => error.message.clone(),
-                    };
-                    let refusal = Refusal { sqlstate: Some(error.sqlstate.clone()), ..Refusal::row(reason) };
+                    // Without its detail, which may show the whole row.
+                    let refusal =
+                        Refusal { sqlstate: Some(error.sqlstate.clone()), ..Refusal::row(error.message.clone()) };
                     written.refused.push((*only, refusal));
                 }
                 _ => {
                     let broken = match error.sqlstate.as_str() {
-                        "23514" => self.broken(batch, matched, groups)?,
+                        "23514" | "23503" | "23505" => checks::broken(self.target, batch, matched, groups, &self.made)?,
                         _ => HashMap::new(),
                     };
                     if !broken.is_empty() {
@@ -171,10 +167,8 @@ impl<'t> Writer<'t> {
                             if matched.group(group).rows.len() > 1 {
                                 written.apart.push(group);
                             } else {
-                                // As Postgres says it.
-                                let table = quote(&self.target.table.relation.name);
-                                let reason = format!("new row for relation {table} {reason}");
-                                let refusal = Refusal { sqlstate: Some("23514".into()), ..Refusal::row(reason) };
+                                let refusal =
+                                    Refusal { sqlstate: Some(error.sqlstate.clone()), ..Refusal::row(reason) };
                                 written.refused.push((group, refusal));
                             }
                         }
@@ -187,31 +181,6 @@ impl<'t> Writer<'t> {
             },
         }
         Ok(())
-    }
-
-    /// Which groups would break a CHECK constraint, and which one; all are asked about at once.
-    fn broken(&self, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<HashMap<usize, String>> {
-        let (target, mut broken) = (self.target, HashMap::new());
-        if target.checks.is_empty() {
-            return Ok(broken);
-        }
-        let labelled: Vec<(usize, i64)> = groups.iter().map(|group| (*group, number(*group))).collect();
-        let (new, old): (Vec<_>, Vec<_>) =
-            labelled.into_iter().partition(|(group, _)| matched.group(*group).record.is_none());
-        let named: Vec<&Column> = columns(target, batch).into_iter().flatten().collect();
-        let slots = mergeable(target, batch);
-        let all = columns(target, batch);
-        let merged: Vec<&Column> = slots.iter().filter_map(|slot| all[*slot]).collect();
-        let (inserts, _) = self.inserts(target, batch, matched, &new, true);
-        let updates = updates(target, batch, matched, &old, &self.made);
-        for (store, columns, is_new) in [(&inserts, &named, true), (&updates, &merged, false)] {
-            if !store.is_empty() {
-                let sql = target.table.broken(columns, &target.checks, is_new);
-                let rows = spi::over(&[store], &sql, &[], |row| Ok((index(row.need(1)?), row.need::<String>(2)?)))?;
-                broken.extend(rows);
-            }
-        }
-        Ok(broken)
     }
 
     fn write_groups<'a>(
@@ -337,7 +306,7 @@ impl<'t> Writer<'t> {
             return Ok(HashMap::new());
         }
         let named = columns(target, batch);
-        let (store, keys) = self.inserts(target, batch, matched, labelled, part == OWN);
+        let (store, keys) = inserts(target, batch, matched, labelled, (part == OWN).then_some(&self.made));
         if store.is_empty() {
             return Ok(HashMap::new());
         }
@@ -359,69 +328,6 @@ impl<'t> Writer<'t> {
             return Err(Failure::new("P0001", message).into());
         }
         Ok(made)
-    }
-
-    /// The groups as statements read them, each with the first of its keys; and these keys.
-    fn inserts<'a>(
-        &self,
-        target: &Target,
-        batch: &Batch<'a>,
-        matched: &Matched<'a>,
-        labelled: &[(usize, i64)],
-        is_own: bool,
-    ) -> (Store, Vec<usize>) {
-        let named = columns(target, batch);
-        let mut stored = vec![Stored::plain(NUMBER, pg_sys::INT8OID), Stored::plain(KEY, pg_sys::INT8OID)];
-        for (slot, column) in named.iter().enumerate() {
-            stored.push(target.fields[batch.slots[slot]].stored());
-            if let Some(column) = column.filter(|column| column.merge == Merge::Overwrite) {
-                stored.push(Stored::plain(&column.given_name(), pg_sys::BOOLOID));
-            }
-        }
-        // Statements speak of all columns of the keys.
-        let tracked: Vec<(usize, Option<usize>)> = target
-            .table
-            .tracked
-            .iter()
-            .filter_map(|name| target.field(name))
-            .map(|field| (field, batch.slot(field)))
-            .collect();
-        stored
-            .extend(tracked.iter().filter(|(_, slot)| slot.is_none()).map(|(field, _)| target.fields[*field].stored()));
-        let slot_of = |name: &str| tracked.iter().find(|(field, _)| target.fields[*field].column.name == name)?.1;
-        let keys: Vec<Vec<(Option<usize>, bool)>> = target
-            .table
-            .keys
-            .iter()
-            .map(|key| key.columns.iter().map(|(column, nulls)| (slot_of(&column.name), *nulls)).collect())
-            .collect();
-        let referring = if is_own { referring(target, batch) } else { vec![None; named.len()] };
-        let mut store = Store::new("once_inserts", &stored);
-        let mut used = BTreeSet::new();
-        for (group, label) in labelled {
-            let row = matched.merged(batch, *group);
-            let has = |slot: &Option<usize>| slot.is_some_and(|slot| row.cell(slot).text().is_some());
-            let is_complete = |key: &Vec<(Option<usize>, bool)>| {
-                key.iter().all(|(slot, nulls)| *nulls || has(slot)) && key.iter().any(|(slot, _)| has(slot))
-            };
-            let Some(key) = keys.iter().position(is_complete) else { continue };
-            used.insert(key);
-            let (label, key) = (label.to_string(), key.to_string());
-            let mut values = vec![Some(label.as_str()), Some(key.as_str())];
-            for (slot, column) in named.iter().enumerate() {
-                let cell = row.cell(slot);
-                values.push(match referring[slot].and_then(|at| Some((at, awaited(cell)?))) {
-                    Some(made) => self.made.get(&made).map(String::as_str),
-                    None => cell.text(),
-                });
-                if column.is_some_and(|column| column.merge == Merge::Overwrite) {
-                    values.push(Some(if *cell == Cell::Missing { "false" } else { "true" }));
-                }
-            }
-            values.resize(stored.len(), None);
-            store.push(values.into_iter());
-        }
-        (store, used.into_iter().collect())
     }
 
     /// Adds the links of these groups to one of the tables; gives the groups that got any.
@@ -451,7 +357,70 @@ impl<'t> Writer<'t> {
     }
 }
 
-fn number(index: usize) -> i64 {
+/// The groups as statements read them, each with the first of its keys; and these keys. `made`: for a target's own, what
+/// its cells await.
+pub fn inserts<'a>(
+    target: &Target,
+    batch: &Batch<'a>,
+    matched: &Matched<'a>,
+    labelled: &[(usize, i64)],
+    made: Option<&Made>,
+) -> (Store, Vec<usize>) {
+    let named = columns(target, batch);
+    let mut stored = vec![Stored::plain(NUMBER, pg_sys::INT8OID), Stored::plain(KEY, pg_sys::INT8OID)];
+    for (slot, column) in named.iter().enumerate() {
+        stored.push(target.fields[batch.slots[slot]].stored());
+        if let Some(column) = column.filter(|column| column.merge == Merge::Overwrite) {
+            stored.push(Stored::plain(&column.given_name(), pg_sys::BOOLOID));
+        }
+    }
+    // Statements speak of all columns of the keys.
+    let tracked: Vec<(usize, Option<usize>)> = target
+        .table
+        .tracked
+        .iter()
+        .filter_map(|name| target.field(name))
+        .map(|field| (field, batch.slot(field)))
+        .collect();
+    stored.extend(tracked.iter().filter(|(_, slot)| slot.is_none()).map(|(field, _)| target.fields[*field].stored()));
+    let slot_of = |name: &str| tracked.iter().find(|(field, _)| target.fields[*field].column.name == name)?.1;
+    let keys: Vec<Vec<(Option<usize>, bool)>> = target
+        .table
+        .keys
+        .iter()
+        .map(|key| key.columns.iter().map(|(column, nulls)| (slot_of(&column.name), *nulls)).collect())
+        .collect();
+    let referring = if made.is_some() { referring(target, batch) } else { vec![None; named.len()] };
+    let mut store = Store::new("once_inserts", &stored);
+    let mut used = BTreeSet::new();
+    for (group, label) in labelled {
+        let row = matched.merged(batch, *group);
+        let has = |slot: &Option<usize>| slot.is_some_and(|slot| row.cell(slot).text().is_some());
+        let is_complete = |key: &Vec<(Option<usize>, bool)>| {
+            key.iter().all(|(slot, nulls)| *nulls || has(slot)) && key.iter().any(|(slot, _)| has(slot))
+        };
+        let Some(key) = keys.iter().position(is_complete) else { continue };
+        used.insert(key);
+        let (label, key) = (label.to_string(), key.to_string());
+        let mut values = vec![Some(label.as_str()), Some(key.as_str())];
+        for (slot, column) in named.iter().enumerate() {
+            let cell = row.cell(slot);
+            values.push(match referring[slot].and_then(|at| Some((at, awaited(cell)?))) {
+                Some(which) => made.and_then(|made| made.get(&which)).map(String::as_str),
+                None => cell.text(),
+            });
+            if column.is_some_and(|column| column.merge == Merge::Overwrite) {
+                values.push(Some(if *cell == Cell::Missing { "false" } else { "true" }));
+            }
+        }
+        values.resize(stored.len(), None);
+        store.push(values.into_iter());
+    }
+    (store, used.into_iter().collect())
+}
+
+/// An index as a number of a store.
+pub fn number(index: usize) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }
 

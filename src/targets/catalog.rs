@@ -237,6 +237,59 @@ pub fn check_constraints(table: &Table) -> Result<Vec<Rule>> {
     )
 }
 
+/// The table's foreign keys as rules for a row `x`, as far as the caller may read what they refer to, and its unique keys
+/// other than `keys`, as far as they are of plain columns. The reasons are worded as Postgres does.
+pub fn other_constraints(table: &Table, keys: &[Vec<String>]) -> Result<Vec<Rule>> {
+    let rule = |row: &spi::Row<'_>| Ok(Rule { reason: row.need(1)?, columns: row.need(2)?, broken: row.need(3)? });
+    let mut rules = spi::known(
+        "SELECT format('insert or update on table \"%s\" violates foreign key constraint \"%s\"', t.relname, c.conname), \
+         (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)), \
+         format('(%s AND NOT EXISTS (SELECT FROM %I.%I r WHERE %s))', \
+           (SELECT string_agg(format('x.%I IS NOT NULL', a.attname), ' AND ') FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)), \
+           rn.nspname, r.relname, (SELECT string_agg(format('r.%I OPERATOR(%I.%s) x.%I', ra.attname, n.nspname, o.oprname, ta.attname), ' AND ') \
+             FROM unnest(c.conkey, c.confkey, c.conpfeqop) AS u(own, other, eq) \
+             JOIN pg_attribute ta ON ta.attrelid = c.conrelid AND ta.attnum = u.own \
+             JOIN pg_attribute ra ON ra.attrelid = c.confrelid AND ra.attnum = u.other \
+             JOIN pg_operator o ON o.oid = u.eq JOIN pg_namespace n ON n.oid = o.oprnamespace)) \
+         FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_class r ON r.oid = c.confrelid \
+         JOIN pg_namespace rn ON rn.oid = r.relnamespace \
+         WHERE c.conrelid = $1 AND c.contype = 'f' AND c.conparentid = 0 AND c.confrelid <> c.conrelid AND c.confmatchtype = 's' \
+         AND has_schema_privilege(rn.oid, 'USAGE') AND has_table_privilege(r.oid, 'SELECT') AND NOT row_security_active(r.oid) \
+         ORDER BY c.conname",
+        &[table.oid.into()],
+        rule,
+    )?;
+    let primary = primary_key(table)?;
+    if primary.is_empty() {
+        return Ok(rules);
+    }
+    let own: Vec<String> =
+        primary.iter().map(|name| format!("u.{name} IS DISTINCT FROM x.{name}", name = quote(name))).collect();
+    let unique = spi::known(
+        "SELECT format('duplicate key value violates unique constraint \"%s\"', ic.relname), \
+         (SELECT array_agg(a.attname::text) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((string_to_array(i.indkey::text, ' ')::int2[])[1:i.indnkeyatts])), \
+         format('EXISTS (SELECT FROM %I.%I u WHERE %s AND (%s))', n.nspname, t.relname, \
+           (SELECT string_agg(format('u.%I OPERATOR(%I.%s) x.%I', a.attname, opn.nspname, o.oprname, a.attname), ' AND ') \
+            FROM unnest(i.indclass::oid[]) WITH ORDINALITY AS k(class, number) \
+            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.number - 1] \
+            JOIN pg_opclass oc ON oc.oid = k.class JOIN pg_type ot ON ot.oid = oc.opcintype \
+            JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype AND ao.amopstrategy = 3 \
+            JOIN pg_operator o ON o.oid = ao.amopopr JOIN pg_namespace opn ON opn.oid = o.oprnamespace WHERE k.number <= i.indnkeyatts), $2) \
+         FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace \
+         WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND NOT i.indisprimary AND i.indpred IS NULL AND i.indexprs IS NULL \
+         AND NOT EXISTS (SELECT FROM unnest(i.indclass::oid[]) k(class) JOIN pg_opclass oc ON oc.oid = k.class JOIN pg_type ot ON ot.oid = oc.opcintype \
+                         WHERE ot.typnamespace <> 'pg_catalog'::regnamespace OR ot.typtype = 'p') \
+         AND NOT row_security_active(i.indrelid) ORDER BY ic.relname",
+        &[table.oid.into(), own.join(" OR ").into()],
+        rule,
+    )?;
+    let is_key = |rule: &Rule| {
+        keys.iter().any(|key| key.len() == rule.columns.len() && key.iter().all(|c| rule.columns.contains(c)))
+    };
+    rules.extend(unique.into_iter().filter(|rule| !is_key(rule)));
+    Ok(rules)
+}
+
 /// Whether a trigger may change a row before it is written, so that what is staged is not what must fit.
 pub fn has_before_insert_trigger(table: &Table) -> Result<bool> {
     spi::known_one(

@@ -54,6 +54,31 @@ fn a_dry_run_tells_the_same_and_writes_nothing() -> Result<()> {
     Ok(())
 }
 
+/// What constraints would refuse is known before.
+#[test]
+fn a_dry_run_knows_the_constraints() -> Result<()> {
+    let sql = "CREATE TABLE doctors (id int PRIMARY KEY); INSERT INTO doctors VALUES (1);
+        CREATE TABLE visits (id bigserial PRIMARY KEY, no text UNIQUE, mail text UNIQUE, doctor_id int REFERENCES doctors,
+            starts int, ends int, CHECK (starts < ends), level int NOT NULL DEFAULT 5 CHECK (level > 3));
+        INSERT INTO visits (no, mail, starts, ends) VALUES ('old', 'old@x', 1, 5)";
+    let (_db, mut client) = tables("dry_checks", sql)?;
+    target(&mut client, "visits", r#"{"match": [["no"]]}"#)?;
+    let rows = r#"[{"no": "a", "starts": 2, "ends": 1}, {"no": "old", "starts": 7}, {"no": "b", "doctor_id": 9}, {"no": "c", "doctor_id": 1},
+        {"no": "d", "mail": "old@x"}, {"no": "old", "mail": "old@x"}, {"no": "e", "level": 1}, {"no": "f", "starts": 3}]"#;
+    // One row a record, so that none is merged with another.
+    for which in [&[0, 1, 2, 3, 4, 6, 7][..], &[5]] {
+        let rows: Vec<Value> = serde_json::from_str(rows)?;
+        let rows = Value::Array(which.iter().map(|at| rows[*at].clone()).collect()).to_string();
+        let mut planned = planned_rows(&mut client, "visits", &rows)?;
+        let told = ingest_rows(&mut client, "visits", &rows)?;
+        planned.iter_mut().zip(&told).for_each(|(planned, told)| planned.job = told.job);
+        assert_eq!(planned, told);
+    }
+    let there: String = client.query_one("SELECT string_agg(no, ' ' ORDER BY no) FROM visits", &[])?.get(0);
+    assert_eq!(there, "c f old");
+    Ok(())
+}
+
 #[test]
 fn a_job_keeps_to_its_plan_or_says_what_differs() -> Result<()> {
     let (_db, mut client) = tables("bound", TABLES)?;
