@@ -33,7 +33,7 @@ impl Job {
     /// The spec that the job ran with.
     ///
     /// # Errors
-    /// `XX001` where what was recorded can't be read.
+    /// `55000` where what was recorded can't be read.
     pub fn spec(&self) -> Result<Spec> {
         Spec::parse(&self.spec).map_err(|error| OnceError::BadJobSpec { job: self.id.to_string(), error })
     }

@@ -1,6 +1,6 @@
 //! Rows as they came, read as values of the target's columns: what can't be read costs its row, and no other.
 
-use super::target::{Target, kind_of};
+use super::target::{Target, kind};
 use crate::backend;
 use crate::backend::json::{Document, Element};
 use crate::backend::store::Store;
@@ -413,7 +413,7 @@ fn links<'a>(target: &Target, number: usize, given: Vec<Json<'a>>) -> std::resul
     }
     let mut rows: Vec<Vec<Cell<'a>>> = vec![Vec::new()];
     for ((json, (_, column)), source) in given.into_iter().zip(&link.columns[1..]).zip(&link.sources) {
-        let kind = kind_of(column);
+        let kind = kind(column);
         let one = |json: Json<'_>| -> std::result::Result<Option<Cell<'a>>, Refusal> {
             if json == Json::Null || matches!(json, Json::String(text) if text.trim().is_empty()) {
                 return Ok(None);

@@ -46,29 +46,24 @@ fn answer<'a>(
     if let Some(refusal) = &sub.refusal {
         return Err(refusal.clone());
     }
-    let make = |group: usize| match reference.missing {
-        Missing::Reject => {
-            Err(Refusal::row(format!("no record of target \"{}\" has {}", target.name, said(target, subs, line))))
-        }
-        Missing::Create => Ok(Cell::Text(placeholder(group))),
+    let told = |who: &str, have: &str| {
+        Refusal::row(format!("{who} of target \"{}\" {have} {}", target.name, said(target, subs, line)))
     };
     match &matched.plan.fates[line] {
-        Fate::Skipped { several: true, .. } => Err(Refusal::row(format!(
-            "several records of target \"{}\" have {}",
-            target.name,
-            said(target, subs, line)
-        ))),
+        Fate::Skipped { several: true, .. } => Err(told("several records", "have")),
         Fate::Skipped { holder: Holder::Record(record), .. } => Ok(Cell::Text(matched.records[*record].clone().into())),
-        Fate::Incomplete => match reference.missing {
-            Missing::Reject => {
-                Err(Refusal::row(format!("no record of target \"{}\" has {}", target.name, said(target, subs, line))))
-            }
-            Missing::Create => {
-                let name = lacking(target, subs, sub).unwrap_or_default();
-                Err(Refusal::of(name, None, format!("is missing to make one of target \"{}\"", target.name)))
-            }
-        },
-        Fate::Skipped { holder: Holder::New(group), .. } | Fate::Grouped { group, .. } => make(*group),
+        Fate::Skipped { holder: Holder::New(_), .. } | Fate::Grouped { .. } | Fate::Incomplete
+            if reference.missing == Missing::Reject =>
+        {
+            Err(told("no record", "has"))
+        }
+        Fate::Skipped { holder: Holder::New(group), .. } | Fate::Grouped { group, .. } => {
+            Ok(Cell::Text(placeholder(*group)))
+        }
+        Fate::Incomplete => {
+            let name = lacking(target, subs, sub).unwrap_or_default();
+            Err(Refusal::of(name, None, format!("is missing to make one of target \"{}\"", target.name)))
+        }
         _ => Err(Refusal::row(format!("the row does not say which record of target \"{}\" it means", target.name))),
     }
 }

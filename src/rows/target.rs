@@ -63,8 +63,7 @@ pub struct LinkTable {
 
 impl LinkTable {
     pub fn statements(&self) -> Links<'_> {
-        let columns = self.columns.iter().map(|(key, column)| (key.clone(), column.sql_type.clone())).collect();
-        Links { relation: &self.table.relation, columns }
+        Links { relation: &self.table.relation, columns: self.columns.iter().map(|(key, _)| key).collect() }
     }
 }
 
@@ -468,7 +467,8 @@ fn fields(table: &Table, spec: &RowsSpec) -> Result<Vec<Field>> {
     Ok(fillable.map(field).collect())
 }
 
-fn kind(column: &Column) -> Kind {
+/// What a column can hold.
+pub fn kind(column: &Column) -> Kind {
     let digits = usize::try_from(column.modifier).unwrap_or(6);
     let kind = match column.element {
         Some(element) => Kind::Array { of: Box::new(base_kind(element, column.modifier, digits)) },
@@ -613,9 +613,4 @@ fn link_table(table: &Table, stated_table: &statements::Table, link: &once_core:
             relation,
         },
     })
-}
-
-/// A field's kind as a link's column has it.
-pub fn kind_of(column: &Column) -> Kind {
-    kind(column)
 }

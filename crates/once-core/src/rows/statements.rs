@@ -533,17 +533,17 @@ pub(super) fn either(conditions: &[String]) -> String {
 /// An n:m table: links stand in `once_links`, numbered, with the columns of the table.
 pub struct Links<'a> {
     pub relation: &'a Relation,
-    pub columns: Vec<(KeyColumn, String)>,
+    pub columns: Vec<&'a KeyColumn>,
 }
 
 impl Links<'_> {
     fn joins(&self) -> String {
-        let parts: Vec<String> = self.columns.iter().map(|(column, _)| column.equal("t", "s")).collect();
+        let parts: Vec<String> = self.columns.iter().map(|column| column.equal("t", "s")).collect();
         parts.join(" AND ")
     }
 
     fn names(&self) -> Vec<&str> {
-        self.columns.iter().map(|(column, _)| column.name.as_str()).collect()
+        self.columns.iter().map(|column| column.name.as_str()).collect()
     }
 
     /// The numbers of the links that are not there yet.
