@@ -220,20 +220,20 @@ pub fn check_constraints_now(table: Oid) -> Result<()> {
 /// cuts trailing blanks, without a word.
 fn fits(column: &Column) -> Option<Rule> {
     let value = format!("s.{}", quote(&column.name));
-    let broken = match (column.base, column.modifier) {
+    let (broken, sqlstate) = match (column.base, column.modifier) {
         (_, -1) => return None,
         // numeric.h: scale in the low 11 bits (signed from 15 on), of typmod - VARHDRSZ.
         (pg_sys::NUMERICOID, modifier) => {
             let scale = (((modifier - 4) & 0x7ff) ^ 1024) - 1024;
-            format!("({value} <> pg_catalog.round({value}, {scale}))")
+            (format!("({value} <> pg_catalog.round({value}, {scale}))"), "22003")
         }
         (pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID | pg_sys::TIMEOID, _) => {
-            format!("({value} <> CAST({value} AS {}))", column.sql_type)
+            (format!("({value} <> CAST({value} AS {}))", column.sql_type), "22001")
         }
         _ => return None,
     };
     let columns = vec![column.name.clone()];
-    Some(Rule { reason: format!("{} does not fit {}", column.name, column.sql_type), columns, broken })
+    Some(Rule { reason: format!("{} does not fit {}", column.name, column.sql_type), columns, broken, sqlstate })
 }
 
 /// The name of the staging table, which stands beside its target.

@@ -3,6 +3,7 @@
 
 use super::matching::{Made, Matched, columns, index, mergeable, updates};
 use super::read::Batch;
+use super::read::Refusal;
 use super::target::Target;
 use super::write::{inserts, number};
 use crate::error::Result;
@@ -17,7 +18,7 @@ pub fn broken(
     matched: &Matched<'_>,
     groups: &[usize],
     made: &Made,
-) -> Result<HashMap<usize, String>> {
+) -> Result<HashMap<usize, Refusal>> {
     let mut broken = HashMap::new();
     if target.checks.is_empty() {
         return Ok(broken);
@@ -28,13 +29,16 @@ pub fn broken(
     let named = columns(target, batch);
     let merged: Vec<&Column> = mergeable(target, batch).into_iter().filter_map(|slot| named[slot]).collect();
     let named: Vec<&Column> = named.into_iter().flatten().collect();
-    let (inserts, _) = inserts(target, batch, matched, &new, Some(made));
+    let (inserts, _) = inserts(target, batch, matched, &new, Some(made))?;
     let updates = updates(target, batch, matched, &old, made);
     for (store, columns, is_new) in [(&inserts, &named, true), (&updates, &merged, false)] {
         if !store.is_empty() {
             let sql = target.table.broken(columns, &target.checks, is_new);
-            let rows = spi::over(&[store], &sql, &[], |row| Ok((index(row.need(1)?), row.need::<String>(2)?)))?;
-            broken.extend(rows);
+            let rows = spi::over(&[store], &sql, &[], |row| Ok((index(row.need(1)?), index(row.need(2)?))))?;
+            broken.extend(rows.into_iter().map(|(group, rule)| {
+                let rule = &target.checks[rule];
+                (group, Refusal { sqlstate: Some(rule.sqlstate.into()), ..Refusal::row(&*rule.reason) })
+            }));
         }
     }
     Ok(broken)

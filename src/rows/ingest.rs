@@ -1,7 +1,7 @@
 //! Taking rows in: each finds its record, which is merged with it, or is a new one.
 
 use super::checks;
-use super::matching::{Made, Matched, lacking, matched};
+use super::matching::{KeySlots, Made, Matched, lacking, matched};
 use super::read::{self, Batch, Refusal};
 use super::target::Target;
 use super::write::{Conflict, Round, Writer, Written, missing_links, shown_key};
@@ -138,12 +138,12 @@ pub struct Told {
     /// The number of the key that found its record.
     pub matched_by: Option<usize>,
     pub changed: Vec<String>,
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Box<Refusal>>,
 }
 
 impl Told {
     fn of(outcome: Outcome, refusal: Option<Refusal>) -> Self {
-        Self { outcome, key: None, matched_by: None, changed: Vec::new(), refusal }
+        Self { outcome, key: None, matched_by: None, changed: Vec::new(), refusal: refusal.map(Box::new) }
     }
 }
 
@@ -233,9 +233,9 @@ impl Call<'_> {
             changes && matched.group(*group).rows.len() == 1
         };
         let groups: Vec<usize> = (0..matched.plan.groups.len()).filter(alone).collect();
-        for (group, reason) in checks::broken(self.target, batch, &matched, &groups, &Made::new())? {
+        for (group, refusal) in checks::broken(self.target, batch, &matched, &groups, &Made::new())? {
             if let Some(Some(one)) = told.get_mut(matched.group(group).rows[0]) {
-                *one = Told { key: one.key.take(), ..Told::of(Outcome::Rejected, Some(Refusal::row(reason))) };
+                *one = Told { key: one.key.take(), ..Told::of(Outcome::Rejected, Some(refusal)) };
             }
         }
         Ok(self.told(None, batch, told))
@@ -381,6 +381,13 @@ impl Call<'_> {
         };
         let settled: Vec<bool> = before.iter().zip(pending.iter()).map(|(before, now)| *before && !*now).collect();
         self.settle(batch, matched, &outcome, &settled, told);
+        // Nobody asks in the only round.
+        if writer.touched.is_empty() && !pending.contains(&true) {
+            return;
+        }
+        for (group, name) in &written.inserted {
+            writer.touched.insert(name.clone(), super::write::number(matched.group(*group).rows[0]));
+        }
         // What an earlier round has touched is the earlier row's: this one repeats it.
         for (line, settled) in settled.iter().enumerate() {
             let Some((group, _)) = matched.group_of(line).filter(|_| *settled) else { continue };
@@ -398,7 +405,7 @@ impl Call<'_> {
             let Some(one) = told[line].as_mut().filter(|one| one.refusal.is_none()) else { continue };
             let changed = std::mem::take(&mut one.changed);
             one.outcome = Outcome::Duplicate;
-            one.refusal = Some(Refusal::row(format!("repeats row {number}")));
+            one.refusal = Some(Refusal::row(format!("repeats row {number}")).into());
             if !changed.is_empty() {
                 writer.changed_again.insert(toucher);
             }
@@ -440,6 +447,7 @@ impl Call<'_> {
         told: &mut [Option<Told>],
     ) {
         let target = self.target;
+        let keys = KeySlots::of(target, batch);
         let key_name = |key: usize| self.key_name(key);
         let named = |holder: &Holder| match holder {
             Holder::Record(record) => format!(
@@ -451,7 +459,7 @@ impl Call<'_> {
         };
         for (number, line) in batch.lines.iter().enumerate().filter(|(number, _)| which[*number]) {
             let mut one = if let Some(refusal) = &line.refusal {
-                Told::of(Outcome::Rejected, Some(refusal.clone()))
+                Told { refusal: Some(refusal.clone()), ..Told::of(Outcome::Rejected, None) }
             } else {
                 match &matched.plan.fates[number] {
                     Fate::Keyless => {
@@ -478,8 +486,7 @@ impl Call<'_> {
                     }
                     Fate::Contradicts { column, holder, key } => {
                         let column = &target.table.tracked[*column];
-                        let value =
-                            target.field(column).and_then(|field| batch.slot(field)).and_then(|s| line.cell(s).text());
+                        let value = batch.slot_named(target, column).and_then(|slot| line.cell(slot).text());
                         let reason = format!("contradicts {}, which {} finds", named(holder), key_name(*key));
                         Told::of(Outcome::Ambiguous, Some(Refusal::of(column, value, reason)))
                     }
@@ -507,7 +514,7 @@ impl Call<'_> {
                 }
             };
             if self.told_by_row {
-                one.key = shown_key(target, batch, line);
+                one.key = shown_key(target, batch, &keys, line);
             }
             told[number] = Some(one);
         }
@@ -577,7 +584,7 @@ impl Call<'_> {
         let mut text = String::new();
         let mut plan = Map::new();
         for (number, told) in &work.outcomes {
-            let reason = told.refusal.as_ref().map(Refusal::shown).unwrap_or_default();
+            let reason = told.refusal.as_ref().map(|refusal| refusal.shown()).unwrap_or_default();
             let by = told.matched_by.map_or(-1, |key| i64::try_from(key).unwrap_or(i64::MAX));
             text += &format!("{number} {} {by} {} {reason}\n", told.outcome.name(), told.changed.join(","));
             let count = plan.entry(told.outcome.name()).or_insert(json!(0));
@@ -639,7 +646,7 @@ fn errors(work: &Work) -> Vec<Value> {
 /// The scopes of the lines, as texts; an empty one where the target has none.
 fn scopes(target: &Target, batch: &Batch<'_>) -> BTreeSet<String> {
     let Some(name) = &target.spec.scope else { return BTreeSet::from([String::new()]) };
-    let slot = target.field(name).and_then(|field| batch.slot(field));
+    let slot = batch.slot_named(target, name);
     let texts = batch.lines.iter().filter_map(|line| slot.and_then(|slot| line.cell(slot).text()));
     texts.map(String::from).collect()
 }

@@ -9,7 +9,7 @@ use crate::targets;
 use hashbrown::HashMap;
 use once_core::rows::fold::{self, Order, fold};
 use once_core::rows::plan::{self, Fate, Group, Numbers, Plan, Slot};
-use once_core::rows::statements::{Column, GROUP, NUMBER, name_parts};
+use once_core::rows::statements::{Column, GROUP, Key, NUMBER, name_parts};
 use once_core::rows::value::Cell;
 use once_core::spec::{Merge, OnMatch};
 use pgrx::pg_sys;
@@ -123,7 +123,7 @@ struct LookedUp {
 type Find = (usize, usize, String, Option<Vec<Option<String>>>);
 
 /// The lines' keys and these other slots, as statements read them.
-fn keys(target: &Target, batch: &Batch<'_>, lines: impl Iterator<Item = usize>, compared: &[usize]) -> (Store, usize) {
+fn keys(target: &Target, batch: &Batch<'_>, lines: impl Iterator<Item = usize>, compared: &[usize]) -> Store {
     let tracked: Vec<usize> = target.table.tracked.iter().filter_map(|name| target.field(name)).collect();
     let mut columns = vec![Stored::plain(NUMBER, pg_sys::INT8OID)];
     columns.extend(tracked.iter().map(|field| target.fields[*field].stored()));
@@ -133,7 +133,6 @@ fn keys(target: &Target, batch: &Batch<'_>, lines: impl Iterator<Item = usize>, 
     let besides = Besides::of(target, batch, compared);
     columns.extend(besides.columns(target));
     let mut store = Store::new("once_keys", &columns);
-    let mut count = 0;
     for number in lines {
         let line = &batch.lines[number];
         let row = Merged { only: line, folded: None };
@@ -141,9 +140,8 @@ fn keys(target: &Target, batch: &Batch<'_>, lines: impl Iterator<Item = usize>, 
         let own = slots.iter().map(|slot| slot.and_then(|slot| value(line.cell(slot))));
         let others = more.iter().map(|slot| value(line.cell(*slot)));
         store.push(std::iter::once(Some(label.as_str())).chain(own).chain(others).chain(besides.values(batch, &row)));
-        count += 1;
     }
-    (store, count)
+    store
 }
 
 /// What stores hold beside the values of some slots: whether each is given, or the time that it is of.
@@ -179,34 +177,84 @@ impl<'t> Besides<'t> {
     }
 }
 
-/// What lines find, and which of the compared columns each alone would change.
+/// What lines find, and which of the compared columns each alone would change in what it finds first.
+#[derive(Default)]
 struct Finds {
     found: Vec<Find>,
     changed: HashMap<usize, Vec<bool>>,
 }
 
-/// What the lines in the store find. NULL that stands for a record that is yet to be made finds nothing.
-fn find(target: &Target, batch: &Batch<'_>, store: &Store, count: usize, compared: &[usize]) -> Result<Finds> {
+/// A key by the slots of its columns, each with whether NULL is a value of it.
+pub struct KeySlots(Vec<(Option<usize>, bool)>);
+
+impl KeySlots {
+    /// The target's keys, in order.
+    pub fn of(target: &Target, batch: &Batch<'_>) -> Vec<Self> {
+        let slots =
+            |key: &Key| key.columns.iter().map(|(c, nulls)| (batch.slot_named(target, &c.name), *nulls)).collect();
+        target.table.keys.iter().map(|key| Self(slots(key))).collect()
+    }
+
+    /// Whether a row with these cells has the key.
+    pub fn is_complete<'c>(&self, cell: impl Fn(usize) -> &'c Cell<'c>) -> bool {
+        let has = |slot: &Option<usize>| slot.is_some_and(|slot| cell(slot).text().is_some());
+        self.0.iter().all(|(slot, nulls)| *nulls || has(slot)) && self.0.iter().any(|(slot, _)| has(slot))
+    }
+
+    /// Whether a line's key has a value that is yet to be made.
+    fn awaits(&self, line: &Line<'_>) -> bool {
+        self.0.iter().any(|(slot, _)| slot.is_some_and(|slot| awaited(line.cell(slot)).is_some()))
+    }
+}
+
+/// What these lines find, key by key: a line is asked about no more where what it has found has its next key, too.
+fn find(target: &Target, batch: &Batch<'_>, lines: &[usize], compared: &[usize]) -> Result<Finds> {
     let named = columns(target, batch);
-    let compared: Vec<&Column> = compared.iter().filter_map(|slot| named[*slot]).collect();
-    let sql = target.table.find(target.is_many_keyed(), &compared);
-    let keys = &target.table.keys;
-    let referring = !target.references.is_empty();
-    let mut finds = Finds { found: Vec::new(), changed: HashMap::new() };
-    looking_up(target.oid, count, || {
-        spi::over(&[store], &sql, &[], |row| {
-            let line = index(row.need::<i64>(1)?);
-            if let Some(changed) = row.get::<Vec<bool>>(2)? {
-                finds.changed.insert(line, changed);
+    let columns: Vec<&Column> = compared.iter().filter_map(|slot| named[*slot]).collect();
+    let key_slots = KeySlots::of(target, batch);
+    let can_find = |key: &KeySlots, line: &Line<'_>| key.is_complete(|slot| line.cell(slot)) && !key.awaits(line);
+    let mut finds = Finds { found: Vec::with_capacity(lines.len()), ..Finds::default() };
+    let mut has_found = vec![false; batch.lines.len()];
+    // Of each key, the lines of which it is known what they find.
+    let mut answered = vec![vec![false; batch.lines.len()]; target.table.keys.len()];
+    let mut stored: Option<(Vec<usize>, Store)> = None;
+    looking_up(target.oid, lines.len(), || {
+        for key in 0..target.table.keys.len() {
+            let asked: Vec<usize> = lines
+                .iter()
+                .copied()
+                .filter(|line| !answered[key][*line] && can_find(&key_slots[key], &batch.lines[*line]))
+                .collect();
+            if asked.is_empty() {
+                continue;
             }
-            for (number, key) in keys.iter().enumerate() {
-                let Some(name) = row.get::<String>(2 * number + 3)? else { continue };
-                if !(referring && awaits(&key.columns, target, batch, &batch.lines[line])) {
-                    finds.found.push((line, number, name, row.get::<Vec<Option<String>>>(2 * number + 4)?));
+            let (asked, store) = match stored.take() {
+                Some(stored) if stored.0 == asked => stored,
+                _ => {
+                    let store = keys(target, batch, asked.iter().copied(), compared);
+                    (asked, store)
                 }
-            }
-            Ok(())
-        })
+            };
+            let sql = target.table.find(key, target.is_many_keyed(), &columns);
+            spi::over(&[&store], &sql, &[], |row| {
+                let line = index(row.need::<i64>(1)?);
+                if let Some(changed) = row.get::<Vec<bool>>(2)?.filter(|_| !has_found[line]) {
+                    finds.changed.insert(line, changed);
+                }
+                has_found[line] = true;
+                let (name, told) = (row.need::<String>(3)?, row.get::<Vec<Option<String>>>(4)?);
+                for (later, answered) in answered[key + 1..].iter_mut().enumerate() {
+                    if !answered[line] && row.need::<bool>(later + 5)? {
+                        answered[line] = true;
+                        finds.found.push((line, key + 1 + later, name.clone(), told.clone()));
+                    }
+                }
+                finds.found.push((line, key, name, told));
+                Ok(())
+            })?;
+            stored = Some((asked, store));
+        }
+        Ok(())
     })?;
     Ok(finds)
 }
@@ -214,14 +262,15 @@ fn find(target: &Target, batch: &Batch<'_>, store: &Store, count: usize, compare
 /// The tracked values of all lines as numbers, and the records that their keys find.
 fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usize]) -> Result<LookedUp> {
     let table = &target.table;
-    let alive = (0..batch.lines.len()).filter(|line| pending[*line] && batch.lines[*line].refusal.is_none());
-    let (store, count) = keys(target, batch, alive, compared);
+    let alive = |line: &usize| pending[*line] && batch.lines[*line].refusal.is_none();
+    let alive: Vec<usize> = (0..batch.lines.len()).filter(alive).collect();
     let fields: Vec<Option<usize>> = table.tracked.iter().map(|name| target.field(name)).collect();
-    let slots: Vec<Option<usize>> = fields.iter().map(|field| field.and_then(|field| batch.slot(field))).collect();
+    let slots: Vec<Option<usize>> = table.tracked.iter().map(|name| batch.slot_named(target, name)).collect();
     let canonical: Vec<bool> =
         fields.iter().map(|field| field.is_none_or(|field| is_canonical(&target.fields[field]))).collect();
     let mut written: HashMap<usize, Vec<Option<String>>> = HashMap::new();
     if canonical.iter().zip(&slots).any(|(canonical, slot)| !canonical && slot.is_some()) {
+        let store = keys(target, batch, alive.iter().copied(), &[]);
         let texts = spi::over(&[&store], &table.canonical(), &[], |row| {
             Ok((index(row.need::<i64>(1)?), row.need::<Vec<Option<String>>>(2)?))
         })?;
@@ -230,7 +279,8 @@ fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usi
 
     let needed = target.fields.iter().enumerate().filter(|(_, known)| known.required || known.needed);
     let needed: Vec<Option<usize>> = needed.map(|(field, _)| batch.slot(field)).collect();
-    let mut numbers: Vec<Numbers<Cow<'_, str>>> = table.tracked.iter().map(|_| Numbers::default()).collect();
+    let mut numbers: Vec<Numbers<Cow<'_, str>>> =
+        table.tracked.iter().map(|_| Numbers::with_capacity(alive.len())).collect();
     let mut rows: Vec<plan::Row> = Vec::with_capacity(batch.lines.len());
     for (number, line) in batch.lines.iter().enumerate() {
         let mut texts = written.remove(&number);
@@ -253,47 +303,46 @@ fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usi
         rows.push(plan::Row { values, found, is_incomplete, stands_alone: line.stands_alone });
     }
 
-    let Finds { found, changed } = find(target, batch, &store, count, compared)?;
+    let Finds { found, changed } = find(target, batch, &alive, compared)?;
     let mut looked = LookedUp { rows, told: HashMap::new(), names: Vec::new(), values: Vec::new(), changed };
     let mut known: HashMap<String, usize> = HashMap::with_capacity(found.len());
     for (line, key, name, told) in found {
-        let record = match known.get(&name) {
-            Some(record) => *record,
-            None => {
-                let own = || looked.rows[line].values.iter();
-                looked.values.push(match &told {
-                    Some(texts) => {
-                        let number = |(text, numbers): (&Option<String>, &mut Numbers<Cow<'_, str>>)| {
-                            text.as_ref().map(|text| numbers.of(text.clone().into()))
-                        };
-                        texts.iter().zip(&mut numbers).map(number).collect()
-                    }
-                    None => own().map(|slot| if let Slot::Is(value) = slot { Some(*value) } else { None }).collect(),
-                });
-                looked.names.push(name.clone());
-                known.insert(name, looked.names.len() - 1);
-                looked.names.len() - 1
-            }
-        };
+        let next = known.len();
+        let record = *known.entry(name).or_insert(next);
+        if record == next {
+            let own = || looked.rows[line].values.iter();
+            looked.values.push(match &told {
+                Some(texts) => {
+                    let number = |(text, numbers): (&Option<String>, &mut Numbers<Cow<'_, str>>)| {
+                        text.as_ref().map(|text| numbers.of(text.clone().into()))
+                    };
+                    texts.iter().zip(&mut numbers).map(number).collect()
+                }
+                None => own().map(|slot| if let Slot::Is(value) = slot { Some(*value) } else { None }).collect(),
+            });
+        }
         looked.rows[line].found[key] = Some(record);
         if let Some(told) = told {
             looked.told.insert((line, key), told);
         }
+    }
+    looked.names = vec![String::new(); known.len()];
+    for (name, record) in known {
+        looked.names[record] = name;
     }
     Ok(looked)
 }
 
 /// Whether the lines of these groups still find what they found, asked when their records are locked.
 pub fn is_still_so(target: &Target, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<bool> {
-    let lines = || groups.iter().flat_map(|group| matched.group(*group).rows.iter().copied());
-    let (store, count) = keys(target, batch, lines(), &[]);
-    let found = find(target, batch, &store, count, &[])?.found;
+    let lines: Vec<usize> = groups.iter().flat_map(|group| matched.group(*group).rows.iter().copied()).collect();
+    let found = find(target, batch, &lines, &[])?.found;
     let same = |(line, key, name, told): &Find| {
         let record = matched.rows[*line].found[*key];
         record.is_some_and(|record| matched.records[record] == *name)
             && matched.told.get(&(*line, *key)) == told.as_ref()
     };
-    let then: usize = lines().map(|line| matched.rows[line].found.iter().flatten().count()).sum();
+    let then: usize = lines.iter().map(|line| matched.rows[*line].found.iter().flatten().count()).sum();
     Ok(found.len() == then && found.iter().all(same))
 }
 
@@ -302,14 +351,6 @@ pub fn lacking<'t>(target: &'t Target, batch: &Batch<'_>, line: &Line<'_>) -> Op
     let has = |field: usize| batch.slot(field).is_some_and(|slot| line.cell(slot).text().is_some());
     let lacks = |(field, known): &(usize, &super::target::Field)| (known.required || known.needed) && !has(*field);
     target.fields.iter().enumerate().find(lacks).map(|(_, known)| known.column.name.as_str())
-}
-
-/// Whether a key of the line has a value that is yet to be made.
-fn awaits(columns: &[(once_core::key::KeyColumn, bool)], target: &Target, batch: &Batch<'_>, line: &Line<'_>) -> bool {
-    columns.iter().any(|(column, _)| {
-        let slot = target.field(&column.name).and_then(|field| batch.slot(field));
-        slot.is_some_and(|slot| awaited(line.cell(slot)).is_some())
-    })
 }
 
 /// A number of a store, which was an index.
@@ -362,13 +403,12 @@ fn folded<'a>(target: &Target, batch: &Batch<'a>, matched: &Matched<'a>) -> Resu
     if matched.plan.groups.iter().all(|group| group.rows.len() == 1) {
         return Ok(all);
     }
-    let slot_named = |name: &str| target.field(name).and_then(|field| batch.slot(field));
     let columns: Vec<fold::Column> = columns(target, batch)
         .into_iter()
         .map(|column| fold::Column {
             merge: column.map_or(Merge::Coalesce, |column| column.merge.clone()),
             clock: column.and_then(|column| clock_slot(target, batch, column)),
-            follows: column.and_then(|column| slot_named(&column.follows.as_ref()?.name)),
+            follows: column.and_then(|column| batch.slot_named(target, &column.follows.as_ref()?.name)),
         })
         .collect();
     let mut places = vec![None; columns.len()];
@@ -480,7 +520,7 @@ pub fn referring(target: &Target, batch: &Batch<'_>) -> Vec<Option<usize>> {
 /// The slot of the times by which a column is merged.
 fn clock_slot(target: &Target, batch: &Batch<'_>, column: &Column) -> Option<usize> {
     match &column.merge {
-        Merge::Newest(clock) => target.field(clock).and_then(|field| batch.slot(field)),
+        Merge::Newest(clock) => batch.slot_named(target, clock),
         _ => None,
     }
 }

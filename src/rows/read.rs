@@ -6,19 +6,21 @@ use crate::backend::json::{Document, Element};
 use crate::backend::store::Store;
 use crate::error::{OnceError, Result};
 use crate::targets::Column;
+use hashbrown::HashMap;
 use once_core::rows::value::{Cell, Json, Kind};
 use once_core::spec::{Blank, Invalid, Merge};
 use once_core::sqlstate::is_jobs_own;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// Rows for one target. Cells stand in slots: the fields that any row has.
 #[derive(Default)]
 pub struct Batch<'a> {
     /// The field of each slot.
     pub slots: Vec<usize>,
-    slot_of: HashMap<usize, usize>,
+    /// Of each field.
+    slot_of: Vec<Option<usize>>,
     pub lines: Vec<Line<'a>>,
     /// What rows have and nothing takes.
     pub unknown: BTreeSet<String>,
@@ -37,7 +39,7 @@ pub struct Line<'a> {
     pub references: Vec<Option<usize>>,
     /// For each table of links, the columns of each link, without the record's id.
     pub links: Vec<Vec<Vec<Cell<'a>>>>,
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Box<Refusal>>,
     /// Whether it is to be written apart from other rows about its record: together they were refused.
     pub stands_alone: bool,
 }
@@ -83,26 +85,36 @@ impl<'a> Line<'a> {
     }
 
     pub fn refuse(&mut self, refusal: Refusal) {
-        self.refusal.get_or_insert(refusal);
+        self.refusal.get_or_insert_with(|| refusal.into());
     }
 }
 
 impl<'a> Batch<'a> {
     /// The slot of a field, if any row has it.
     pub fn slot(&self, field: usize) -> Option<usize> {
-        self.slot_of.get(&field).copied()
+        self.slot_of.get(field).copied().flatten()
+    }
+
+    /// The slot of a column of the target, if any row has it.
+    pub fn slot_named(&self, target: &Target, column: &str) -> Option<usize> {
+        self.slot(target.field(column)?)
     }
 
     fn slot_for(&mut self, field: usize) -> usize {
-        *self.slot_of.entry(field).or_insert_with(|| {
-            self.slots.push(field);
-            self.slots.len() - 1
-        })
+        if let Some(slot) = self.slot(field) {
+            return slot;
+        }
+        if self.slot_of.len() <= field {
+            self.slot_of.resize(field + 1, None);
+        }
+        self.slots.push(field);
+        *self.slot_of[field].insert(self.slots.len() - 1)
     }
 
     fn set(&mut self, line: &mut Line<'a>, field: usize, cell: Cell<'a>) -> usize {
         let slot = self.slot_for(field);
         if line.cells.len() <= slot {
+            line.cells.reserve_exact(self.slots.len() - line.cells.len());
             line.cells.resize(slot + 1, Cell::Missing);
         }
         line.cells[slot] = cell;
@@ -150,7 +162,7 @@ impl<'a> Batch<'a> {
                     }
                     json = match normal {
                         Cow::Borrowed(text) => Json::String(text),
-                        Cow::Owned(text) => return self.read(target, line, field, Json::Number(text), &given),
+                        Cow::Owned(text) => return self.read(target, line, field, &Json::Number(text), Some(&given)),
                     };
                 }
                 Ok(None) => {
@@ -164,14 +176,19 @@ impl<'a> Batch<'a> {
                 Err(invalid) => return line.refuse(Refusal::of(name, Some(&given), invalid.to_string())),
             }
         }
-        self.read(target, line, field, json.clone(), &json.shown());
+        self.read(target, line, field, &json, None);
     }
 
-    fn read(&mut self, target: &Target, line: &mut Line<'a>, field: usize, json: Json<'a>, given: &str) {
+    /// `given`: what it was before it was normalised.
+    fn read(&mut self, target: &Target, line: &mut Line<'a>, field: usize, json: &Json<'a>, given: Option<&str>) {
         let known = &target.fields[field];
+        let refusal = |reason: String| {
+            let given = given.map_or_else(|| json.shown(), Cow::from);
+            Refusal::of(&known.column.name, Some(&given), reason)
+        };
         match known.kind.read(json) {
             Ok(reading) if is_nested(&reading.text) && *target.spec.merge_of(&known.column.name) == Merge::Union => {
-                line.refuse(Refusal::of(&known.column.name, Some(given), "holds other arrays, and is merged to a set"));
+                line.refuse(refusal("holds other arrays, and is merged to a set".into()));
             }
             Ok(reading) => {
                 let slot = self.set(line, field, Cell::Text(reading.text));
@@ -179,7 +196,7 @@ impl<'a> Batch<'a> {
                     self.unsure.push((self.lines.len(), slot));
                 }
             }
-            Err(reason) => line.refuse(Refusal::of(&known.column.name, Some(given), reason)),
+            Err(reason) => line.refuse(refusal(reason)),
         }
     }
 
@@ -418,10 +435,9 @@ fn links<'a>(target: &Target, number: usize, given: Vec<Json<'a>>) -> std::resul
             if json == Json::Null || matches!(json, Json::String(text) if text.trim().is_empty()) {
                 return Ok(None);
             }
-            let shown = json.shown().into_owned();
-            match kind.read(json) {
+            match kind.read(&json) {
                 Ok(reading) => Ok(Some(Cell::Text(reading.text.into_owned().into()))),
-                Err(reason) => Err(Refusal::of(source, Some(&shown), reason)),
+                Err(reason) => Err(Refusal::of(source, Some(&json.shown()), reason)),
             }
         };
         let values: Vec<Cell<'a>> = match (&json, &kind) {

@@ -44,7 +44,7 @@ fn answer<'a>(
     let target = &reference.target;
     let sub = &subs.lines[line];
     if let Some(refusal) = &sub.refusal {
-        return Err(refusal.clone());
+        return Err(*refusal.clone());
     }
     let told = |who: &str, have: &str| {
         Refusal::row(format!("{who} of target \"{}\" {have} {}", target.name, said(target, subs, line)))

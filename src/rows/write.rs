@@ -2,7 +2,7 @@
 //! refuses is told row by row.
 
 use super::checks;
-use super::matching::{Made, Matched, awaited, columns, index, is_still_so, mergeable, referring, updates};
+use super::matching::{KeySlots, Made, Matched, awaited, columns, index, is_still_so, mergeable, referring, updates};
 use super::read::{Batch, Line, Refusal};
 use super::target::{LinkTable, Target};
 use crate::backend;
@@ -13,7 +13,7 @@ use crate::spi;
 use crate::targets;
 use hashbrown::{HashMap, HashSet};
 use once_core::ident::Relation;
-use once_core::rows::statements::{Column, KEY, Key, NUMBER};
+use once_core::rows::statements::{Column, KEY, NUMBER};
 use once_core::rows::value::Cell;
 use once_core::spec::Merge;
 use once_core::sqlstate::is_jobs_own;
@@ -108,9 +108,6 @@ impl<'t> Writer<'t> {
         let groups: Vec<usize> = groups.into_iter().filter(|group| !hidden.contains(group)).collect();
         self.made.clear();
         self.attempt(batch, matched, references, &groups, conflict, &mut written)?;
-        for (group, name) in &written.inserted {
-            self.touched.insert(name.clone(), number(matched.group(*group).rows[0]));
-        }
         Ok(Round::Written(written))
     }
 
@@ -163,13 +160,10 @@ impl<'t> Writer<'t> {
                     };
                     if !broken.is_empty() {
                         let rest: Vec<usize> = groups.iter().copied().filter(|g| !broken.contains_key(g)).collect();
-                        for (group, reason) in broken {
-                            if matched.group(group).rows.len() > 1 {
-                                written.apart.push(group);
-                            } else {
-                                let refusal =
-                                    Refusal { sqlstate: Some(error.sqlstate.clone()), ..Refusal::row(reason) };
-                                written.refused.push((group, refusal));
+                        for (group, refusal) in broken {
+                            match matched.group(group).rows.len() {
+                                1 => written.refused.push((group, refusal)),
+                                _ => written.apart.push(group),
                             }
                         }
                         return self.attempt(batch, matched, references, &rest, conflict, written);
@@ -198,10 +192,11 @@ impl<'t> Writer<'t> {
             groups.iter().partition(|group| matched.group(**group).record.is_none());
         let mut written = Written { updated: self.update(batch, matched, &old)?, ..Written::default() };
         let labelled: Vec<(usize, i64)> = new.iter().map(|g| (*g, number(matched.group(*g).rows[0]))).collect();
-        let made = self.insert(self.target, batch, matched, &labelled, OWN, conflict)?;
+        let mut made = self.insert(self.target, batch, matched, &labelled, OWN, conflict)?;
+        written.inserted.reserve(labelled.len());
         for (group, label) in labelled {
-            match made.get(&label) {
-                Some(identity) => drop(written.inserted.insert(group, identity.clone())),
+            match made.remove(&label) {
+                Some(identity) => drop(written.inserted.insert(group, identity)),
                 None if conflict == Conflict::PassOver => drop(written.lost.insert(group)),
                 None => written.refused.push((group, Refusal::row("a trigger keeps it out"))),
             }
@@ -306,18 +301,18 @@ impl<'t> Writer<'t> {
             return Ok(HashMap::new());
         }
         let named = columns(target, batch);
-        let (store, keys) = inserts(target, batch, matched, labelled, (part == OWN).then_some(&self.made));
+        let (store, keys) = inserts(target, batch, matched, labelled, (part == OWN).then_some(&self.made))?;
         if store.is_empty() {
             return Ok(HashMap::new());
         }
         let columns: Vec<&Column> = named.into_iter().flatten().collect();
         let sql = target.table.insert(&columns, &keys, &self.images, conflict != Conflict::PassOver);
-        let rows = spi::over(&[&store], &sql, &[self.job.into(), part.into()], |row| {
-            Ok((row.need::<i64>(1)?, row.get::<i64>(2)?, row.get::<String>(3)?))
+        let mut made: HashMap<i64, String> = HashMap::with_capacity(labelled.len());
+        let counts = spi::over(&[&store], &sql, &[self.job.into(), part.into()], |row| {
+            made.extend(row.get::<i64>(2)?.zip(row.get::<String>(3)?));
+            row.need::<i64>(1)
         })?;
-        let count = rows.first().map_or(0, |(count, _, _)| *count);
-        let made: HashMap<i64, String> =
-            rows.into_iter().filter_map(|(_, label, name)| Some((label?, name?))).collect();
+        let count = counts.first().copied().unwrap_or(0);
         if number(made.len()) != count {
             let message = format!(
                 "{count} rows inserted into {}, but {} of them have the key that they were given: a trigger changes it. \
@@ -365,8 +360,9 @@ pub fn inserts<'a>(
     matched: &Matched<'a>,
     labelled: &[(usize, i64)],
     made: Option<&Made>,
-) -> (Store, Vec<usize>) {
+) -> Result<(Store, Vec<usize>)> {
     let named = columns(target, batch);
+    let sets = sets(target, batch, matched, labelled)?;
     let mut stored = vec![Stored::plain(NUMBER, pg_sys::INT8OID), Stored::plain(KEY, pg_sys::INT8OID)];
     for (slot, column) in named.iter().enumerate() {
         stored.push(target.fields[batch.slots[slot]].stored());
@@ -383,23 +379,13 @@ pub fn inserts<'a>(
         .map(|field| (field, batch.slot(field)))
         .collect();
     stored.extend(tracked.iter().filter(|(_, slot)| slot.is_none()).map(|(field, _)| target.fields[*field].stored()));
-    let slot_of = |name: &str| tracked.iter().find(|(field, _)| target.fields[*field].column.name == name)?.1;
-    let keys: Vec<Vec<(Option<usize>, bool)>> = target
-        .table
-        .keys
-        .iter()
-        .map(|key| key.columns.iter().map(|(column, nulls)| (slot_of(&column.name), *nulls)).collect())
-        .collect();
+    let keys = KeySlots::of(target, batch);
     let referring = if made.is_some() { referring(target, batch) } else { vec![None; named.len()] };
     let mut store = Store::new("once_inserts", &stored);
     let mut used = BTreeSet::new();
     for (group, label) in labelled {
         let row = matched.merged(batch, *group);
-        let has = |slot: &Option<usize>| slot.is_some_and(|slot| row.cell(slot).text().is_some());
-        let is_complete = |key: &Vec<(Option<usize>, bool)>| {
-            key.iter().all(|(slot, nulls)| *nulls || has(slot)) && key.iter().any(|(slot, _)| has(slot))
-        };
-        let Some(key) = keys.iter().position(is_complete) else { continue };
+        let Some(key) = keys.iter().position(|key| key.is_complete(|slot| row.cell(slot))) else { continue };
         used.insert(key);
         let (label, key) = (label.to_string(), key.to_string());
         let mut values = vec![Some(label.as_str()), Some(key.as_str())];
@@ -407,7 +393,7 @@ pub fn inserts<'a>(
             let cell = row.cell(slot);
             values.push(match referring[slot].and_then(|at| Some((at, awaited(cell)?))) {
                 Some(which) => made.and_then(|made| made.get(&which)).map(String::as_str),
-                None => cell.text(),
+                None => cell.text().map(|text| sets.get(&(slot, text)).map_or(text, String::as_str)),
             });
             if column.is_some_and(|column| column.merge == Merge::Overwrite) {
                 values.push(Some(if *cell == Cell::Missing { "false" } else { "true" }));
@@ -416,7 +402,34 @@ pub fn inserts<'a>(
         values.resize(stored.len(), None);
         store.push(values.into_iter());
     }
-    (store, used.into_iter().collect())
+    Ok((store, used.into_iter().collect()))
+}
+
+/// What the groups have for columns that are merged to unions, as the sets that these begin with, by slot and text: the
+/// same few are common, and are asked for once.
+fn sets<'m>(
+    target: &Target,
+    batch: &'m Batch<'_>,
+    matched: &'m Matched<'_>,
+    labelled: &[(usize, i64)],
+) -> Result<HashMap<(usize, &'m str), String>> {
+    let mut sets = HashMap::new();
+    for (slot, column) in columns(target, batch).into_iter().enumerate() {
+        let Some(column) = column.filter(|column| column.merge == Merge::Union) else { continue };
+        let texts = labelled.iter().filter_map(|(group, _)| matched.merged(batch, *group).cell(slot).text());
+        let texts: Vec<&str> = texts.collect::<HashSet<_>>().into_iter().collect();
+        if texts.is_empty() {
+            continue;
+        }
+        let stored = [Stored::plain(NUMBER, pg_sys::INT8OID), target.fields[batch.slots[slot]].stored()];
+        let mut store = Store::new("once_sets", &stored);
+        for (number, text) in texts.iter().enumerate() {
+            store.push([Some(number.to_string().as_str()), Some(*text)].into_iter());
+        }
+        let rows = spi::over(&[&store], &column.sets(), &[], |row| Ok((index(row.need(1)?), row.need::<String>(2)?)))?;
+        sets.extend(rows.into_iter().map(|(number, set)| ((slot, texts[number]), set)));
+    }
+    Ok(sets)
 }
 
 /// An index as a number of a store.
@@ -479,22 +492,14 @@ pub fn missing_links(target: &Target, batch: &Batch<'_>, matched: &mut Matched<'
     Ok(())
 }
 
-fn is_complete(key: &Key, has: &dyn Fn(&str) -> bool) -> bool {
-    let complete = key.columns.iter().all(|(column, null_counts)| *null_counts || has(&column.name));
-    complete && key.columns.iter().any(|(column, _)| has(&column.name))
-}
-
 /// What a row's first complete key says, as its answer shows it.
-pub fn shown_key(target: &Target, batch: &Batch<'_>, line: &Line<'_>) -> Option<serde_json::Value> {
+pub fn shown_key(target: &Target, batch: &Batch<'_>, keys: &[KeySlots], line: &Line<'_>) -> Option<serde_json::Value> {
     let text = |name: &str| {
-        let slot = target.field(name).and_then(|field| batch.slot(field))?;
-        Some(line.cell(slot)).filter(|cell| awaited(cell).is_none()).and_then(|cell| cell.text())
+        let cell = line.cell(batch.slot_named(target, name)?);
+        if awaited(cell).is_some() { None } else { cell.text() }
     };
-    let named = |name: &str| {
-        let slot = target.field(name).and_then(|field| batch.slot(field));
-        slot.is_some_and(|slot| line.cell(slot).text().is_some())
-    };
-    let key = target.table.keys.iter().find(|key| is_complete(key, &named))?;
+    let key = keys.iter().position(|key| key.is_complete(|slot| line.cell(slot)))?;
+    let key = &target.table.keys[key];
     let mut shown = serde_json::Map::new();
     for (column, _) in &key.columns {
         let value = match text(&column.name) {

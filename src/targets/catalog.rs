@@ -232,6 +232,7 @@ pub fn check_constraints(table: &Table) -> Result<Vec<Rule>> {
                 reason: format!("violates check constraint {}", quote(&name)),
                 columns: row.need(3)?,
                 broken: format!("(({expression}) IS FALSE)"),
+                sqlstate: "23514",
             })
         },
     )
@@ -240,7 +241,11 @@ pub fn check_constraints(table: &Table) -> Result<Vec<Rule>> {
 /// The table's foreign keys as rules for a row `x`, as far as the caller may read what they refer to, and its unique keys
 /// other than `keys`, as far as they are of plain columns. The reasons are worded as Postgres does.
 pub fn other_constraints(table: &Table, keys: &[Vec<String>]) -> Result<Vec<Rule>> {
-    let rule = |row: &spi::Row<'_>| Ok(Rule { reason: row.need(1)?, columns: row.need(2)?, broken: row.need(3)? });
+    let rule = |sqlstate| {
+        move |row: &spi::Row<'_>| {
+            Ok(Rule { reason: row.need(1)?, columns: row.need(2)?, broken: row.need(3)?, sqlstate })
+        }
+    };
     let mut rules = spi::known(
         "SELECT format('insert or update on table \"%s\" violates foreign key constraint \"%s\"', t.relname, c.conname), \
          (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)), \
@@ -257,7 +262,7 @@ pub fn other_constraints(table: &Table, keys: &[Vec<String>]) -> Result<Vec<Rule
          AND has_schema_privilege(rn.oid, 'USAGE') AND has_table_privilege(r.oid, 'SELECT') AND NOT row_security_active(r.oid) \
          ORDER BY c.conname",
         &[table.oid.into()],
-        rule,
+        rule("23503"),
     )?;
     let primary = primary_key(table)?;
     if primary.is_empty() {
@@ -281,7 +286,7 @@ pub fn other_constraints(table: &Table, keys: &[Vec<String>]) -> Result<Vec<Rule
                          WHERE ot.typnamespace <> 'pg_catalog'::regnamespace OR ot.typtype = 'p') \
          AND NOT row_security_active(i.indrelid) ORDER BY ic.relname",
         &[table.oid.into(), own.join(" OR ").into()],
-        rule,
+        rule("23505"),
     )?;
     let is_key = |rule: &Rule| {
         keys.iter().any(|key| key.len() == rule.columns.len() && key.iter().all(|c| rule.columns.contains(c)))

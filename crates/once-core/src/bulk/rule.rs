@@ -11,6 +11,8 @@ pub struct Rule {
     pub reason: String,
     pub columns: Vec<String>,
     pub broken: String,
+    /// As Postgres says of a row that breaks such a rule.
+    pub sqlstate: &'static str,
 }
 
 impl Rule {
@@ -23,7 +25,7 @@ impl Rule {
             format!("{value} IS NULL")
         };
         let reason = if text { "is empty or blank" } else { "is NULL" };
-        Self { reason: format!("{column} {reason}"), columns: vec![column.into()], broken }
+        Self { reason: format!("{column} {reason}"), columns: vec![column.into()], broken, sqlstate: "23502" }
     }
 
     pub(super) fn value(&self) -> String {

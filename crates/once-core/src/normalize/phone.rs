@@ -6,7 +6,10 @@
 use super::Invalid;
 use super::chars::{digit, is_invisible, trim};
 use rlibphonenumber::enums::Region;
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat};
+use rlibphonenumber::interfaces::AsOriginal as _;
+use rlibphonenumber::{
+    PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, get_national_significant_number_owned as significant,
+};
 use std::borrow::Cow;
 
 /// The numbering plans' version: that of the metadata in the rlibphonenumber that Cargo.lock names.
@@ -65,13 +68,14 @@ impl Dialled {
         let text = text.strip_prefix('\'').unwrap_or(text);
         let scheme = text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
         let text = trim(without_extension(if scheme { &text[4..] } else { text }));
-        let mut dialled = Self { digits: "+".to_owned(), international: false, bare: true };
+        let mut dialled = Self { digits: String::with_capacity(1 + text.len()), international: false, bare: true };
+        dialled.digits.push('+');
         let (mut dot, mut slash) = (None, None);
         for c in without_fraction(text)?.chars() {
             let len = dialled.digits.len() - 1;
             match c {
-                _ if is_invisible(c) => continue,
                 '0'..='9' => dialled.digits.push(c),
+                _ if is_invisible(c) => continue,
                 '+' | '\u{FF0B}' if len == 0 && !dialled.international => dialled.international = true,
                 ' ' | '\t' | '\u{A0}' | '(' | ')' | '[' | ']' | '\u{FF08}' | '\u{FF09}' => {}
                 // A sum (`=012-3456789` is -3456777), or an end that was lost, begins with a sign.
@@ -112,18 +116,32 @@ impl Dialled {
             None => valid(national, region)
                 .or_else(|| (self.bare && !national.starts_with('0')).then(|| valid(written, region))?),
         }?;
+        let e164 = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
         // A few numbers would lose what looks like a prefix if they were read again (Belarus': 8104918640, dialled with
         // an 8 before it): there is no form to store these in.
-        let same = || valid(&number, region).as_ref() == Some(&number);
-        (number == *written && self.international || same()).then_some(number)
+        let same = || PHONE_NUMBER_UTIL.parse(&e164, region).is_ok_and(|again| again == number);
+        (e164 == *written && self.international || is_without_prefix(&number) || same()).then_some(e164)
     }
 }
 
-/// The number in E.164 form, if the numbering plans have it.
-fn valid(digits: &str, region: Option<Region>) -> Option<String> {
+/// Whether nothing that could be a national prefix begins the number. Reading E.164 takes nothing else away.
+fn is_without_prefix(number: &PhoneNumber) -> bool {
+    let (plans, code) = (PHONE_NUMBER_UTIL.as_original(), number.country_code);
+    let plan = plans
+        .get_region_for_country_code(code)
+        .and_then(|first| plans.get_metadata_for_region_or_calling_code(code, first));
+    plan.and_then(|plan| plan.national_prefix_for_parsing().anchor_start().ok())
+        .is_some_and(|prefix| prefix.is_none_or(|prefix| !prefix.is_match(&significant(number))))
+}
+
+/// The number, if the numbering plans have it.
+fn valid(digits: &str, region: Option<Region>) -> Option<PhoneNumber> {
     let number = PHONE_NUMBER_UTIL.parse(digits, region).ok()?;
-    let valid = PHONE_NUMBER_UTIL.is_valid_number(&number);
-    valid.then(|| PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned())
+    // Most are of the first region that has the country code; `is_valid_number` would look twice there.
+    let first = PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code)?;
+    let valid =
+        PHONE_NUMBER_UTIL.is_valid_number_for_region(&number, first) || PHONE_NUMBER_UTIL.is_valid_number(&number);
+    valid.then_some(number)
 }
 
 /// White space that does not begin another line: what is there is another number.
@@ -165,6 +183,10 @@ fn without_extension(text: &str) -> &str {
     let number = before.trim_end_matches(|c| digit(c).is_some());
     let digits = before[number.len()..].chars().count();
     let label = number.trim_end_matches(|c: char| matches!(c, '.' | ':' | ',' | '-') || is_blank(c));
+    // What every one of these ends with: most numbers have no extension.
+    if !label.ends_with(|c: char| c.is_alphabetic() || matches!(c, '=' | '#' | '\u{FF03}')) {
+        return text;
+    }
     let Some(rest) = EXTENSIONS.iter().find_map(|word| strip_suffix(label, word)) else { return text };
     let rest = rest.trim_end_matches(|c: char| matches!(c, ',' | ';') || is_blank(c));
     if (1..=7).contains(&digits) && rest.ends_with(|c| digit(c).is_some() || c == ')') { rest } else { text }

@@ -96,6 +96,10 @@ impl<T> Default for Numbers<T> {
 }
 
 impl<T: Hash + Eq> Numbers<T> {
+    pub fn with_capacity(values: usize) -> Self {
+        Self(HashMap::with_capacity(values))
+    }
+
     pub fn of(&mut self, value: T) -> u32 {
         let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         *self.0.entry(value).or_insert(next)
@@ -145,15 +149,20 @@ pub fn plan(
                         Fate::Ambiguous { found }
                     } else if let Some(column) = state.contradiction(holder, row) {
                         Fate::Contradicts { column, holder, key }
-                    } else if in_waves
-                        && (state.takes_over(holder, row)
-                            || (group_of.contains_key(&holder) && (row.stands_alone || state.makes_a_key(holder, row))))
-                    {
-                        is_over = true;
-                        Fate::Later
-                    } else if let Some((key, other)) = state.collides(holder, row) {
-                        Fate::Taken { key, holder: other }
                     } else {
+                        let change = state.change_by(holder, row);
+                        let makes_a_key =
+                            in_waves && change.as_ref().is_some_and(|change| state.makes_a_key(change, row));
+                        let stands_apart = || group_of.contains_key(&holder) && (row.stands_alone || makes_a_key);
+                        if in_waves && (state.takes_over(holder, row) || stands_apart()) {
+                            is_over = true;
+                            plan.fates.push(Fate::Later);
+                            continue;
+                        }
+                        if let Some((key, holder)) = change.as_ref().and_then(|change| state.collides(holder, change)) {
+                            plan.fates.push(Fate::Taken { key, holder });
+                            continue;
+                        }
                         let group = *group_of.entry(holder).or_insert_with(|| {
                             let record = match holder {
                                 Holder::Record(record) => Some(record),
@@ -164,8 +173,10 @@ pub fn plan(
                         });
                         plan.groups[group].rows.push(number);
                         // Whether the database has that key of another shows when it is written.
-                        is_over = in_waves && state.makes_a_key(holder, row);
-                        state.merge(holder, row);
+                        is_over = makes_a_key;
+                        if let Some(change) = change {
+                            state.change(holder, change);
+                        }
                         Fate::Grouped { group, key: Some(key) }
                     }
                 }
@@ -174,6 +185,12 @@ pub fn plan(
         plan.fates.push(fate);
     }
     plan
+}
+
+/// The tracked values of a record, before and after.
+struct Change {
+    before: Vec<Option<u32>>,
+    after: Vec<Option<u32>>,
 }
 
 /// What the rows so far have made of the records.
@@ -210,6 +227,9 @@ impl State<'_> {
     /// The values of a key as one number; `None` where one is missing that the key can't do without.
     fn tuple(&mut self, key: usize, value: impl Fn(usize) -> Option<u32>) -> Option<u32> {
         let key = &self.shape.keys[key];
+        if let ([column], [_]) = (key.columns.as_slice(), key.null_counts.as_slice()) {
+            return value(*column);
+        }
         let mut tuple = u32::MAX;
         let mut any = false;
         for (column, null_counts) in key.columns.iter().zip(&key.null_counts) {
@@ -223,11 +243,12 @@ impl State<'_> {
         any.then_some(tuple)
     }
 
-    fn values(&self, holder: Holder) -> Vec<Option<u32>> {
+    /// None of a new record that is yet to be made.
+    fn values(&self, holder: Holder) -> &[Option<u32>] {
         match (self.now.get(&holder), holder) {
-            (Some(values), _) => values.clone(),
-            (None, Holder::Record(record)) => self.records[record].clone(),
-            (None, Holder::New(_)) => vec![None; self.shape.merges.len()],
+            (Some(values), _) => values,
+            (None, Holder::Record(record)) => &self.records[record],
+            (None, Holder::New(_)) => &[],
         }
     }
 
@@ -236,7 +257,7 @@ impl State<'_> {
             return None;
         }
         let values = self.values(holder);
-        let differ = |column: &&usize| matches!((row.values[**column], values[**column]), (Slot::Is(row), Some(record)) if row != record);
+        let differ = |column: &&usize| matches!((row.values[**column], values.get(**column)), (Slot::Is(row), Some(Some(record))) if row != *record);
         self.shape.confirm.iter().find(differ).copied()
     }
 
@@ -249,59 +270,45 @@ impl State<'_> {
 
     fn create(&mut self, holder: Holder, row: &Row) {
         let values = row.values.iter().map(|slot| if let Slot::Is(value) = slot { Some(*value) } else { None });
-        self.change(holder, vec![None; row.values.len()], values.collect());
+        self.change(holder, Change { before: vec![None; row.values.len()], after: values.collect() });
     }
 
-    /// What the holder's values are when the row has been merged into them.
-    fn merged(&self, before: &[Option<u32>], row: &Row) -> Vec<Option<u32>> {
-        let merged = before.iter().zip(&row.values).zip(&self.shape.merges).map(|((before, row), merge)| {
-            match (merge, row, before) {
-                (Merge::Keep, _, Some(before)) => Some(*before),
-                (_, Slot::Is(value), _) => Some(*value),
-                (Merge::Overwrite, Slot::Null, _) => None,
-                _ => *before,
-            }
-        });
-        merged.collect()
-    }
-
-    /// The key that merging the row would give the holder although another has got it, and that other.
-    fn collides(&mut self, holder: Holder, row: &Row) -> Option<(usize, Holder)> {
+    /// What the holder's values were and are when the row has been merged into them; `None` where it changes nothing.
+    fn change_by(&self, holder: Holder, row: &Row) -> Option<Change> {
         let before = self.values(holder);
-        let after = self.merged(&before, row);
-        if after == before {
-            return None;
-        }
+        let merged = || {
+            before.iter().zip(&row.values).zip(&self.shape.merges).map(|((before, row), merge)| {
+                match (merge, row, before) {
+                    (Merge::Keep, _, Some(before)) => Some(*before),
+                    (_, Slot::Is(value), _) => Some(*value),
+                    (Merge::Overwrite, Slot::Null, _) => None,
+                    _ => *before,
+                }
+            })
+        };
+        let differs = !before.iter().copied().eq(merged());
+        differs.then(|| Change { before: before.to_vec(), after: merged().collect() })
+    }
+
+    /// The key that the change would give the holder although another has got it, and that other.
+    fn collides(&mut self, holder: Holder, change: &Change) -> Option<(usize, Holder)> {
         (0..self.shape.keys.len()).find_map(|key| {
-            let tuple = self.tuple(key, |column| after[column])?;
+            let tuple = self.tuple(key, |column| change.after[column])?;
             let other = (*self.held.get(&(key, tuple))?)?;
             (other != holder).then_some((key, other))
         })
     }
 
-    /// Whether the row and the holder's own values together make a key that nobody was asked for.
-    fn makes_a_key(&mut self, holder: Holder, row: &Row) -> bool {
-        let before = self.values(holder);
-        let after = self.merged(&before, row);
-        if after == before {
-            return false;
-        }
+    /// Whether the row and the values before it together make a key that nobody was asked for.
+    fn makes_a_key(&mut self, change: &Change, row: &Row) -> bool {
         let given = |column: usize| if let Slot::Is(value) = row.values[column] { Some(value) } else { None };
         (0..self.shape.keys.len()).any(|key| {
-            let made = self.tuple(key, |column| after[column]);
-            made.is_some() && made != self.tuple(key, |column| before[column]) && made != self.tuple(key, given)
+            let made = self.tuple(key, |column| change.after[column]);
+            made.is_some() && made != self.tuple(key, |column| change.before[column]) && made != self.tuple(key, given)
         })
     }
 
-    fn merge(&mut self, holder: Holder, row: &Row) {
-        let before = self.values(holder);
-        let merged = self.merged(&before, row);
-        if merged != before {
-            self.change(holder, before, merged);
-        }
-    }
-
-    fn change(&mut self, holder: Holder, before: Vec<Option<u32>>, after: Vec<Option<u32>>) {
+    fn change(&mut self, holder: Holder, Change { before, after }: Change) {
         for key in 0..self.shape.keys.len() {
             let (old, new) = (self.tuple(key, |c| before[c]), self.tuple(key, |c| after[c]));
             if old == new {

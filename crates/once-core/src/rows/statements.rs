@@ -1,7 +1,7 @@
 //! The statements of the rows path. Rows stand in stores that statements read by name: `once_keys` holds what records are
 //! found by, `once_updates` and `once_inserts` one row a record. `s` is a row of a store, `t` a record of the table.
 
-use crate::bulk::Rule as Check;
+use crate::bulk::Rule;
 use crate::ident::{Relation, literal, quote, quote_list};
 use crate::key::KeyColumn;
 use crate::spec::Merge;
@@ -158,28 +158,34 @@ impl Column {
     /// The value of a new record.
     fn created(&self) -> String {
         let row = self.of("s");
-        let row = match (&self.merge, &self.default) {
-            (Merge::Union, _) if self.form == Form::Json => {
-                let several = format!("pg_catalog.jsonb_typeof({row}) = 'array' AND {row} <> '[]'");
-                format!("CASE WHEN {several} THEN {} ELSE {row} END", self.set(&[&row]))
-            }
-            (Merge::Union, _) => {
-                format!("CASE WHEN pg_catalog.cardinality({row}) > 1 THEN {} ELSE {row} END", self.set(&[&row]))
-            }
+        match (&self.merge, &self.default) {
             (Merge::Overwrite, Some(default)) => {
-                return format!("CASE WHEN s.{} THEN {row} ELSE coalesce({row}, {default}) END", self.given());
+                format!("CASE WHEN s.{} THEN {row} ELSE coalesce({row}, {default}) END", self.given())
             }
-            _ => row,
-        };
-        match &self.default {
-            Some(default) => format!("coalesce({row}, {default})"),
-            None => row,
+            (_, Some(default)) => format!("coalesce({row}, {default})"),
+            (_, None) => row,
         }
     }
 
+    /// The values of this column in `once_sets` as sets, which a union begins with: number, text.
+    pub fn sets(&self) -> String {
+        let row = self.of("s");
+        let several = match self.form {
+            Form::Json => format!("pg_catalog.jsonb_typeof({row}) = 'array' AND {row} <> '[]'"),
+            _ => format!("pg_catalog.cardinality({row}) > 1"),
+        };
+        let set = format!("CASE WHEN {several} THEN {} ELSE {row} END", self.set(&[&row]));
+        format!("SELECT s.\"once n\", ({set})::pg_catalog.text FROM once_sets s")
+    }
+
     fn differs(&self, alias: &str) -> String {
-        let (record, merged) = (self.of(alias), self.merged(alias));
-        format!("({} IS DISTINCT FROM {})", self.compared(&record), self.compared(&merged))
+        let (row, record, merged) = (self.of("s"), self.of(alias), self.merged(alias));
+        let differs = format!("{} IS DISTINCT FROM {}", self.compared(&record), self.compared(&merged));
+        if self.merge == Merge::Union && self.form == Form::Array {
+            // Most rows bring nothing new, which is soon seen.
+            return format!("({row} IS NOT NULL AND NOT coalesce({row} <@ {record}, false) AND {differs})");
+        }
+        format!("({differs})")
     }
 
     /// The column of a store that says whether the row names this one, null or not.
@@ -291,42 +297,34 @@ impl Table {
         }
     }
 
-    /// The records that the rows of `once_keys` find: number of the row; which of `compared` the row alone would change in
-    /// the record that the first key finds, NULL where none or where nothing is compared; then for each key the name of its
-    /// record and (`told`, and where they are not the row's own) its tracked values, as texts. No row for what finds nothing.
-    pub fn find(&self, told: bool, compared: &[&Column]) -> String {
-        let (mut columns, mut joins, mut found, mut changes) =
-            (String::new(), String::new(), Vec::new(), String::new());
-        let tracked: Vec<&Column> = self.tracked.iter().filter_map(|name| self.column(name)).collect();
-        for (number, key) in self.keys.iter().enumerate() {
-            let alias = format!("t{number}");
-            // Of what is not there all columns are NULL, the name of several would not be.
-            let is_there = self.identity.first().map_or("false".into(), |id| format!("{} IS NOT NULL", id.of(&alias)));
-            let name = format!("CASE WHEN {is_there} THEN {} END", self.name(&alias));
-            let own: Vec<String> = tracked
-                .iter()
-                .map(|column| {
-                    let (record, row) = (column.canonical(&alias), column.canonical("s"));
-                    format!("{record} COLLATE pg_catalog.\"C\" IS DISTINCT FROM {row} COLLATE pg_catalog.\"C\"")
-                })
-                .collect();
-            let told = if told {
-                format!("CASE WHEN {} THEN {} END", either(&own), self.tracked_text(&alias))
-            } else {
-                "NULL::pg_catalog.text[]".into()
-            };
-            columns += &format!(", {name}, {told}");
-            joins += &format!(" LEFT JOIN {} {alias} ON {}", self.relation, key.joins(&alias));
-            let differs: Vec<String> = compared.iter().map(|column| column.differs(&alias)).collect();
-            changes += &format!(
-                " WHEN {is_there} THEN CASE WHEN {} THEN ARRAY[{}]::pg_catalog.bool[] END",
-                either(&differs),
-                differs.join(", ")
-            );
-            found.push(is_there);
-        }
-        let changes = if compared.is_empty() { "NULL::pg_catalog.bool[]".into() } else { format!("CASE{changes} END") };
-        format!("SELECT s.\"once n\", {changes}{columns} FROM once_keys s{joins} WHERE {}", either(&found))
+    /// The records that the rows of `once_keys` find by one of the keys: number of the row; which of `compared` the row alone
+    /// would change there, NULL where none; the name of the record; (`told`, and where they are not the row's own) its tracked
+    /// values, as texts; for each later key, whether the row has that of the record, too. No row for what finds nothing.
+    pub fn find(&self, key: usize, told: bool, compared: &[&Column]) -> String {
+        let tracked = self.tracked.iter().filter_map(|name| self.column(name));
+        let own: Vec<String> = tracked
+            .map(|column| {
+                let (record, row) = (column.canonical("t"), column.canonical("s"));
+                format!("{record} COLLATE pg_catalog.\"C\" IS DISTINCT FROM {row} COLLATE pg_catalog.\"C\"")
+            })
+            .collect();
+        let told = if told {
+            format!("CASE WHEN {} THEN {} END", either(&own), self.tracked_text("t"))
+        } else {
+            "NULL::pg_catalog.text[]".into()
+        };
+        let differs: Vec<String> = compared.iter().map(|column| column.differs("t")).collect();
+        let changes =
+            format!("CASE WHEN {} THEN ARRAY[{}]::pg_catalog.bool[] END", either(&differs), differs.join(", "));
+        let later: Vec<String> =
+            self.keys[key + 1..].iter().map(|key| format!(", coalesce({}, false)", key.joins("t"))).collect();
+        format!(
+            "SELECT s.\"once n\", {changes}, {}, {told}{} FROM once_keys s JOIN {} t ON {}",
+            self.name("t"),
+            later.concat(),
+            self.relation,
+            self.keys[key].joins("t")
+        )
     }
 
     /// How values stand in their order within each group of `once_ranked`, the values of the group's record among them:
@@ -478,9 +476,9 @@ impl Table {
         )
     }
 
-    /// Which rows of `once_inserts` (`new`) or `once_updates` would break one of these constraints, and which: number, name.
+    /// Which rows of `once_inserts` (`new`) or `once_updates` would break one of these rules, and which is the first: number, its place.
     /// What a default or the database fills is not known, so that constraints on it say nothing.
-    pub fn broken(&self, columns: &[&Column], checks: &[Check], new: bool) -> String {
+    pub fn broken(&self, columns: &[&Column], rules: &[Rule], new: bool) -> String {
         let given = |name: &str| columns.iter().find(|column| column.name == name);
         let value = |column: &Column| match (given(&column.name), new) {
             (Some(given), true) => given.of("s"),
@@ -495,27 +493,25 @@ impl Table {
                 if given(name).is_some() { format!("{} IS NOT NULL", quote(&column.name)) } else { "false".into() }
             })
         };
-        let broken: Vec<(String, &str)> = checks
+        let broken: Vec<String> = rules
             .iter()
-            .map(|check| {
-                let known: Vec<String> = check.columns.iter().filter_map(filled).collect();
-                let parts: Vec<String> = known.into_iter().chain([check.broken.clone()]).collect();
-                (format!("({})", parts.join(" AND ")), check.reason.as_str())
+            .map(|rule| {
+                let known: Vec<String> = rule.columns.iter().filter_map(filled).collect();
+                let parts: Vec<String> = known.into_iter().chain([rule.broken.clone()]).collect();
+                format!("({})", parts.join(" AND "))
             })
             .collect();
-        let cases: Vec<String> =
-            broken.iter().map(|(sql, reason)| format!("WHEN {sql} THEN {}", literal(reason))).collect();
-        let conditions: Vec<String> = broken.into_iter().map(|(sql, _)| sql).collect();
+        let cases: Vec<String> = broken.iter().enumerate().map(|(at, sql)| format!("WHEN {sql} THEN {at}")).collect();
         let from = if new {
             "once_inserts s".to_string()
         } else {
             format!("once_updates s JOIN {} t ON {}", self.relation, self.identity_joins())
         };
         format!(
-            "SELECT x.\"once n\", CASE {} END FROM (SELECT s.\"once n\", {} FROM {from}) x WHERE {}",
+            "SELECT x.\"once n\", (CASE {} END)::pg_catalog.int8 FROM (SELECT s.\"once n\", {} FROM {from}) x WHERE {}",
             cases.join(" "),
             values.join(", "),
-            either(&conditions)
+            either(&broken)
         )
     }
 

@@ -109,7 +109,7 @@ impl Kind {
     ///
     /// # Errors
     /// Why the type would not take it, to stand after the column's name.
-    pub fn read<'a>(&self, json: Json<'a>) -> Result<Reading<'a>, String> {
+    pub fn read<'a>(&self, json: &Json<'a>) -> Result<Reading<'a>, String> {
         match (self, json) {
             (Self::Domain { over }, json) => {
                 let reading = over.read(json)?;
@@ -119,8 +119,10 @@ impl Kind {
                 Ok(unsure(reading.text))
             }
             (Self::Json, json) => Ok(sure(as_json(json))),
-            (Self::Array { of }, Json::Array(text)) => array(&text, of),
-            (Self::Array { .. }, Json::String(text)) if text.trim_start().starts_with('{') => Ok(unsure(text.into())),
+            (Self::Array { of }, Json::Array(text)) => array(text, of),
+            (Self::Array { .. }, Json::String(text)) if text.trim_start().starts_with('{') => {
+                Ok(unsure((*text).into()))
+            }
             (Self::Array { .. }, _) => Err("is not an array".into()),
             (Self::Text { most }, json) => fitting(plain(json), *most),
             (Self::Other, json) => Ok(unsure(plain(json))),
@@ -186,18 +188,18 @@ fn unsure(text: Cow<'_, str>) -> Reading<'_> {
 }
 
 /// What a text column would hold of the value.
-fn plain(json: Json<'_>) -> Cow<'_, str> {
+fn plain<'a>(json: &Json<'a>) -> Cow<'a, str> {
     match json {
         Json::Null => "".into(),
-        Json::Bool(value) => if value { "true" } else { "false" }.into(),
-        Json::String(text) => text.into(),
-        Json::Number(text) | Json::Array(text) | Json::Object(text) => text.into(),
+        Json::Bool(value) => if *value { "true" } else { "false" }.into(),
+        Json::String(text) => (*text).into(),
+        Json::Number(text) | Json::Array(text) | Json::Object(text) => text.clone().into(),
     }
 }
 
-fn as_json(json: Json<'_>) -> Cow<'_, str> {
+fn as_json<'a>(json: &Json<'a>) -> Cow<'a, str> {
     match json {
-        Json::String(text) => serde_json::Value::from(text).to_string().into(),
+        Json::String(text) => serde_json::Value::from(*text).to_string().into(),
         Json::Null => "null".into(),
         other => plain(other),
     }
@@ -230,14 +232,15 @@ fn boolean(text: &str) -> Option<Reading<'static>> {
 }
 
 /// A decimal number: its digits without zeros around them, and the power of ten of the last of them.
-struct Decimal {
+struct Decimal<'a> {
     negative: bool,
-    digits: String,
+    /// Before the point, and after it.
+    digits: [&'a str; 2],
     exponent: i64,
 }
 
-impl Decimal {
-    fn parse(text: &str) -> Option<Self> {
+impl<'a> Decimal<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
         let (negative, text) = match text.as_bytes().first()? {
             b'-' => (true, &text[1..]),
             b'+' => (false, &text[1..]),
@@ -251,20 +254,26 @@ impl Decimal {
         if whole.len() + fraction.len() == 0 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
             return None;
         }
-        let digits = format!("{whole}{fraction}");
-        let cut = digits.trim_end_matches('0');
-        let zeros = i64::try_from(digits.len() - cut.len()).ok()?;
+        let fraction = fraction.trim_end_matches('0');
+        let cut = if fraction.is_empty() { whole.trim_end_matches('0') } else { whole };
+        let zeros = i64::try_from(whole.len() - cut.len()).ok()?;
         let exponent = exponent - i64::try_from(fraction.len()).ok()? + zeros;
-        Some(Self { negative, digits: cut.trim_start_matches('0').into(), exponent })
+        let whole = cut.trim_start_matches('0');
+        let fraction = if whole.is_empty() { fraction.trim_start_matches('0') } else { fraction };
+        Some(Self { negative, digits: [whole, fraction], exponent })
     }
 
     fn is_zero(&self) -> bool {
-        self.digits.is_empty()
+        self.len() == 0
+    }
+
+    fn len(&self) -> usize {
+        self.digits.iter().map(|digits| digits.len()).sum()
     }
 
     /// How many digits stand before the point, and how many after it.
     fn places(&self) -> (i64, i64) {
-        let digits = i64::try_from(self.digits.len()).unwrap_or(i64::MAX);
+        let digits = i64::try_from(self.len()).unwrap_or(i64::MAX);
         (digits.saturating_add(self.exponent), self.exponent.saturating_neg())
     }
 }
@@ -288,7 +297,9 @@ fn integer(text: &str, least: i64, most: i64, refusal: &str) -> Result<Reading<'
         _ => {
             let zeros = usize::try_from(number.exponent).unwrap_or(0);
             let sign = if number.negative { "-" } else { "" };
-            format!("{sign}{}{}", number.digits, "0".repeat(zeros)).parse::<i64>().map_err(|_| out_of_range())?
+            format!("{sign}{}{}", number.digits.concat(), "0".repeat(zeros))
+                .parse::<i64>()
+                .map_err(|_| out_of_range())?
         }
     };
     if value < least || value > most { Err(out_of_range()) } else { Ok(sure(value.to_string().into())) }
@@ -407,7 +418,7 @@ fn write_array(json: &str, of: &Kind, out: &mut String) -> Result<bool, String> 
             _ => Json::Number(raw.into()),
         };
         let of_element = |reason: String| format!("has an element that {reason}");
-        let reading = of.read(value).map_err(of_element)?;
+        let reading = of.read(&value).map_err(of_element)?;
         if let Kind::Timestamp { .. } = of {
             refuse_zone(&reading.text).map_err(of_element)?;
         }
@@ -525,7 +536,7 @@ mod tests {
     use super::*;
 
     fn read(kind: &Kind, json: Json<'_>) -> Result<String, String> {
-        kind.read(json).map(|reading| reading.text.into_owned())
+        kind.read(&json).map(|reading| reading.text.into_owned())
     }
 
     fn number(text: &str) -> Json<'static> {
@@ -649,11 +660,11 @@ mod tests {
     fn arrays_become_what_their_input_reads() {
         let texts = Kind::Array { of: Box::new(Kind::Text { most: None }) };
         let json = r#"["a", "b,c", "say \"x\" \\", null, "NULL", "", 7, {"k": [1]}]"#;
-        let reading = texts.read(Json::Array(json.into())).unwrap();
+        let reading = texts.read(&Json::Array(json.into())).unwrap();
         assert_eq!(reading.text, r#"{"a","b,c","say \"x\" \\",NULL,"NULL","","7","{\"k\": [1]}"}"#);
         assert!(reading.sure);
         let numbers = Kind::Array { of: Box::new(Kind::Numeric { fits: None }) };
-        let reading = numbers.read(Json::Array("[[1.50, 2], [3, 4]]".into())).unwrap();
+        let reading = numbers.read(&Json::Array("[[1.50, 2], [3, 4]]".into())).unwrap();
         assert_eq!((reading.text.as_ref(), reading.sure), (r#"{{"1.50","2"},{"3","4"}}"#, false));
         let money = Kind::Array { of: Box::new(Kind::Numeric { fits: Some((12, 2)) }) };
         let rounded = read(&money, Json::Array("[1.505]".into()));
