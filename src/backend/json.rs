@@ -1,16 +1,15 @@
-//! Reading a `jsonb` as it is stored: no number loses its digits, and texts are borrowed.
+//! Reading a `jsonb` as it is stored (see Postgres's jsonb.h): no number loses its digits, and texts are borrowed.
 
 use super::Jsonb;
 use once_core::rows::value::Json;
-use pgrx::direct_function_call_as_datum;
 use pgrx::pg_sys;
-use pgrx::pg_sys::jbvType;
+use pgrx::{direct_function_call_as_datum, varlena};
 use std::ffi::CStr;
-use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A `jsonb` that was brought to memory whole; what is read from it lives as long.
 pub struct Document {
-    root: *mut pg_sys::JsonbContainer,
+    bytes: *const [u8],
 }
 
 /// An element of an array: an object's fields, one after the other, or the name of what it is instead.
@@ -19,145 +18,172 @@ pub enum Element<'a> {
     Other(&'static str),
 }
 
-/// Fields of an object in the order that `jsonb` keeps them in.
-pub struct Fields<'a> {
-    iterator: *mut pg_sys::JsonbIterator,
-    document: PhantomData<&'a Document>,
-}
-
-/// The elements of an array.
-pub struct Elements<'a> {
-    iterator: *mut pg_sys::JsonbIterator,
-    document: PhantomData<&'a Document>,
-}
-
 impl Document {
     /// Brings the value to memory that lives until the current memory context ends.
     pub fn of(json: Jsonb) -> Self {
-        // SAFETY: the datum is a jsonb, as the SQL type of the argument says.
+        // SAFETY: the datum is a jsonb, as the SQL type of the argument says; brought here it has a header of 4 bytes.
         unsafe {
-            let whole = pg_sys::pg_detoast_datum(json.0.cast_mut_ptr()).cast::<pg_sys::Jsonb>();
-            Self { root: &raw mut (*whole).root }
+            let whole = pg_sys::pg_detoast_datum(json.0.cast_mut_ptr());
+            let bytes = whole.cast::<u8>().add(pg_sys::VARHDRSZ);
+            Self { bytes: std::ptr::slice_from_raw_parts(bytes, varlena::varsize_4b(whole) - pg_sys::VARHDRSZ) }
         }
     }
 
+    fn root(&self) -> Container<'_> {
+        // SAFETY: the memory lives at least as long as `self`, and nobody writes to it.
+        Container { bytes: unsafe { &*self.bytes } }
+    }
+
     /// Its elements, `None` where it is no array.
-    pub fn elements(&self) -> Option<Elements<'_>> {
-        // SAFETY: the container is whole and lives as long as `self`; a scalar is stored as an array of one.
-        unsafe {
-            let header = (*self.root).header;
-            if header & pg_sys::JB_FARRAY == 0 || header & pg_sys::JB_FSCALAR != 0 {
-                return None;
-            }
-            let mut iterator = pg_sys::JsonbIteratorInit(self.root);
-            next(&mut iterator); // the beginning
-            Some(Elements { iterator, document: PhantomData })
-        }
+    pub fn elements(&self) -> Option<impl Iterator<Item = Element<'_>>> {
+        let root = self.root();
+        // A scalar is stored as an array of one.
+        let is_array = root.header() & pg_sys::JB_FARRAY != 0 && root.header() & pg_sys::JB_FSCALAR == 0;
+        is_array.then(|| {
+            root.entries(0, root.count(), 0).map(move |entry| match entry.kind {
+                pg_sys::JENTRY_ISCONTAINER => match root.nested(&entry) {
+                    object if object.is_object() => Element::Object(object.fields()),
+                    _ => Element::Other("an array"),
+                },
+                pg_sys::JENTRY_ISNULL => Element::Other("null"),
+                pg_sys::JENTRY_ISSTRING => Element::Other("a string"),
+                pg_sys::JENTRY_ISNUMERIC => Element::Other("a number"),
+                _ => Element::Other("a boolean"),
+            })
+        })
     }
 
     /// How many elements or fields it has.
     pub fn len(&self) -> usize {
-        // SAFETY: as above.
-        unsafe { ((*self.root).header & pg_sys::JB_CMASK) as usize }
+        self.root().count()
     }
 }
 
-/// # Safety
-/// The iterator is of a container that is in memory, and has not come to its end.
-unsafe fn next(iterator: &mut *mut pg_sys::JsonbIterator) -> (pg_sys::JsonbIteratorToken::Type, pg_sys::JsonbValue) {
-    let mut value = pg_sys::JsonbValue::default();
-    // SAFETY: by the caller; what is nested is not gone into.
-    let token = unsafe { pg_sys::JsonbIteratorNext(iterator, &mut value, true) };
-    (token, value)
+/// An array or an object: a header, entries that tell of the values, and these, one after the other. Of an object the keys
+/// come first.
+#[derive(Clone, Copy)]
+struct Container<'a> {
+    bytes: &'a [u8],
 }
 
-impl<'a> Iterator for Elements<'a> {
-    type Item = Element<'a>;
+/// What is told of a value: its kind, and where it is among the values.
+struct Entry {
+    kind: u32,
+    start: usize,
+    end: usize,
+}
 
-    fn next(&mut self) -> Option<Element<'a>> {
-        if self.iterator.is_null() {
-            return None;
-        }
-        // SAFETY: the iterator is not at its end; a value says by its type which part of the union it is.
-        unsafe {
-            let (token, value) = next(&mut self.iterator);
-            if token != pg_sys::JsonbIteratorToken::WJB_ELEM {
-                self.iterator = std::ptr::null_mut();
-                return None;
-            }
-            Some(match value.type_ {
-                jbvType::jbvBinary if (*value.val.binary.data).header & pg_sys::JB_FOBJECT != 0 => {
-                    let mut iterator = pg_sys::JsonbIteratorInit(value.val.binary.data);
-                    next(&mut iterator); // the beginning
-                    Element::Object(Fields { iterator, document: PhantomData })
+impl<'a> Container<'a> {
+    fn word(self, number: usize) -> u32 {
+        let bytes = self.bytes.get(4 * number..).and_then(|bytes| bytes.first_chunk());
+        bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+    }
+
+    fn header(self) -> u32 {
+        self.word(0)
+    }
+
+    fn count(self) -> usize {
+        (self.header() & pg_sys::JB_CMASK) as usize
+    }
+
+    fn is_object(self) -> bool {
+        self.header() & pg_sys::JB_FOBJECT != 0
+    }
+
+    /// So many entries from one on, whose values begin at `start`.
+    fn entries(self, from: usize, count: usize, start: usize) -> Entries<'a> {
+        Entries { container: self, numbers: from..from + count, start }
+    }
+
+    /// The fields of an object, in the order that `jsonb` keeps them in.
+    fn fields(self) -> Fields<'a> {
+        let keys = self.entries(0, self.count(), 0);
+        let values = keys.clone().last().map_or(0, |last| last.end);
+        Fields { keys, values: self.entries(self.count(), self.count(), values) }
+    }
+
+    fn value(self, start: usize, end: usize) -> &'a [u8] {
+        let entries = if self.is_object() { 2 * self.count() } else { self.count() };
+        let values = 4 * (1 + entries);
+        self.bytes.get(values + start..values + end).unwrap_or_default()
+    }
+
+    /// What stands at a multiple of four bytes, as numbers and containers do.
+    fn aligned(self, entry: &Entry) -> &'a [u8] {
+        self.value(entry.start.next_multiple_of(4), entry.end)
+    }
+
+    fn nested(self, entry: &Entry) -> Container<'a> {
+        Container { bytes: self.aligned(entry) }
+    }
+
+    fn text(self, entry: &Entry) -> &'a str {
+        // SAFETY: the entry is a string; the database's encoding is UTF8, which CREATE EXTENSION checks.
+        unsafe { std::str::from_utf8_unchecked(self.value(entry.start, entry.end)) }
+    }
+
+    fn json(self, entry: &Entry) -> Json<'a> {
+        match entry.kind {
+            pg_sys::JENTRY_ISSTRING => Json::String(self.text(entry)),
+            pg_sys::JENTRY_ISBOOL_TRUE => Json::Bool(true),
+            pg_sys::JENTRY_ISBOOL_FALSE => Json::Bool(false),
+            pg_sys::JENTRY_ISNUMERIC => {
+                let numeric = Some(pg_sys::Datum::from(self.aligned(entry).as_ptr()));
+                // SAFETY: the entry is a numeric, as a column would hold it.
+                match unsafe { direct_function_call_as_datum(pg_sys::numeric_out, &[numeric]) } {
+                    // SAFETY: what the function gives is a C string of its own.
+                    Some(written) => Json::Number(unsafe { owned(written.cast_mut_ptr()) }),
+                    None => Json::Null,
                 }
-                jbvType::jbvBinary => Element::Other("an array"),
-                jbvType::jbvNull => Element::Other("null"),
-                jbvType::jbvString => Element::Other("a string"),
-                jbvType::jbvNumeric => Element::Other("a number"),
-                _ => Element::Other("a boolean"),
-            })
+            }
+            pg_sys::JENTRY_ISCONTAINER => {
+                let nested = self.nested(entry);
+                let length = i32::try_from(nested.bytes.len()).unwrap_or(i32::MAX);
+                let container = nested.bytes.as_ptr().cast::<pg_sys::JsonbContainer>().cast_mut();
+                // SAFETY: the entry is a container, which is only read; what the function gives is a C string of its own.
+                let written = unsafe { owned(pg_sys::JsonbToCString(std::ptr::null_mut(), container, length)) };
+                if nested.is_object() { Json::Object(written) } else { Json::Array(written) }
+            }
+            _ => Json::Null,
         }
     }
+}
+
+/// What is told of the values, one after the other.
+#[derive(Clone)]
+struct Entries<'a> {
+    container: Container<'a>,
+    numbers: Range<usize>,
+    start: usize,
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        let entry = self.container.word(1 + self.numbers.next()?);
+        let told = (entry & pg_sys::JENTRY_OFFLENMASK) as usize;
+        // Most tell their length, some where they end.
+        let end = if entry & pg_sys::JENTRY_HAS_OFF != 0 { told } else { self.start + told };
+        let start = std::mem::replace(&mut self.start, end);
+        Some(Entry { kind: entry & pg_sys::JENTRY_TYPEMASK, start, end })
+    }
+}
+
+/// The fields of an object.
+pub struct Fields<'a> {
+    keys: Entries<'a>,
+    values: Entries<'a>,
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = (&'a str, Json<'a>);
 
     fn next(&mut self) -> Option<(&'a str, Json<'a>)> {
-        if self.iterator.is_null() {
-            return None;
-        }
-        // SAFETY: as above; a key is followed by its value.
-        unsafe {
-            let (token, key) = next(&mut self.iterator);
-            if token != pg_sys::JsonbIteratorToken::WJB_KEY {
-                self.iterator = std::ptr::null_mut();
-                return None;
-            }
-            let (_, value) = next(&mut self.iterator);
-            Some((text(&key), json(&value)))
-        }
-    }
-}
-
-/// # Safety
-/// The value is a string of a container that lives for `'a`.
-unsafe fn text<'a>(value: &pg_sys::JsonbValue) -> &'a str {
-    // SAFETY: by the caller; the database's encoding is UTF8, which CREATE EXTENSION checks.
-    unsafe {
-        let string = value.val.string;
-        let bytes = std::slice::from_raw_parts(string.val.cast::<u8>(), usize::try_from(string.len).unwrap_or(0));
-        std::str::from_utf8_unchecked(bytes)
-    }
-}
-
-/// # Safety
-/// The value is of a container that lives for `'a`.
-unsafe fn json<'a>(value: &pg_sys::JsonbValue) -> Json<'a> {
-    // SAFETY: by the caller; the type says which part of the union the value is. What Postgres allocates is copied and freed.
-    unsafe {
-        match value.type_ {
-            jbvType::jbvString => Json::String(text(value)),
-            jbvType::jbvBool => Json::Bool(value.val.boolean),
-            jbvType::jbvNumeric => {
-                let numeric = Some(pg_sys::Datum::from(value.val.numeric));
-                match direct_function_call_as_datum(pg_sys::numeric_out, &[numeric]) {
-                    Some(written) => Json::Number(owned(written.cast_mut_ptr())),
-                    None => Json::Null,
-                }
-            }
-            jbvType::jbvBinary => {
-                let binary = value.val.binary;
-                let written = owned(pg_sys::JsonbToCString(std::ptr::null_mut(), binary.data, binary.len));
-                if (*binary.data).header & pg_sys::JB_FARRAY != 0 {
-                    Json::Array(written)
-                } else {
-                    Json::Object(written)
-                }
-            }
-            _ => Json::Null,
-        }
+        let (key, value) = (self.keys.next()?, self.values.next()?);
+        let object = self.keys.container;
+        Some((object.text(&key), object.json(&value)))
     }
 }
 
