@@ -1,6 +1,7 @@
 //! The one place for unsafe code: what Postgres offers and pgrx does not wrap.
 #![allow(unsafe_code)]
 
+pub mod catalogs;
 mod glance;
 pub mod json;
 pub mod store;

@@ -128,11 +128,11 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The row of `targets`, whose key is its first column, under `name`, as the statement's snapshot has it.
+    /// The row of `targets`, whose key is its first column, under `name`, as a new statement would see it.
     pub fn of(targets: &Relation, name: &str) -> Option<Self> {
         let oid = relation_oid(targets)?;
-        // SAFETY: table and scan are open while the tuple is looked at, the key's text outlives the scan, and both are
-        // closed on the way out; an error closes them by its abort.
+        // SAFETY: table and scan are open and the snapshot is registered while the tuple is looked at, the key's text
+        // outlives the scan, and all are closed on the way out; an error closes them by its abort.
         unsafe {
             let table = pg_sys::table_open(oid, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
             pg_sys::list_free(pg_sys::RelationGetIndexList(table)); // fills in which index is the primary key's
@@ -142,7 +142,7 @@ impl Registration {
             let text = name.into_datum().unwrap_or(pg_sys::Datum::from(0));
             let any = pg_sys::InvalidOid;
             pg_sys::ScanKeyEntryInitialize(&mut key, 0, 1, equal, any, pg_sys::DEFAULT_COLLATION_OID, text_eq, text);
-            let snapshot = pg_sys::GetActiveSnapshot();
+            let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetTransactionSnapshot());
             let scan = pg_sys::systable_beginscan(table, index, index != pg_sys::InvalidOid, snapshot, 1, &mut key);
             let tuple = pg_sys::systable_getnext(scan);
             let found = (!tuple.is_null()).then(|| {
@@ -158,6 +158,7 @@ impl Registration {
                 }
             });
             pg_sys::systable_endscan(scan);
+            pg_sys::UnregisterSnapshot(snapshot);
             pg_sys::table_close(table, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
             found
         }

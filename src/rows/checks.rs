@@ -20,7 +20,8 @@ pub fn broken(
     made: &Made,
 ) -> Result<HashMap<usize, Refusal>> {
     let mut broken = HashMap::new();
-    if target.checks.is_empty() {
+    let checks = target.checks()?;
+    if checks.is_empty() {
         return Ok(broken);
     }
     let labelled: Vec<(usize, i64)> = groups.iter().map(|group| (*group, number(*group))).collect();
@@ -33,10 +34,10 @@ pub fn broken(
     let updates = updates(target, batch, matched, &old, made);
     for (store, columns, is_new) in [(&inserts, &named, true), (&updates, &merged, false)] {
         if !store.is_empty() {
-            let sql = target.table.broken(columns, &target.checks, is_new);
+            let sql = target.table.broken(columns, &checks, is_new);
             let rows = spi::over(&[store], &sql, &[], |row| Ok((index(row.need(1)?), index(row.need(2)?))))?;
             broken.extend(rows.into_iter().map(|(group, rule)| {
-                let rule = &target.checks[rule];
+                let rule = &checks[rule];
                 (group, Refusal { sqlstate: Some(rule.sqlstate.into()), ..Refusal::row(&*rule.reason) })
             }));
         }

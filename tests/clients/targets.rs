@@ -211,6 +211,8 @@ fn a_scope_is_of_a_type_with_one_text_a_value() -> Result<()> {
     Ok(())
 }
 
+#[path = "targets/changed.rs"]
+mod changed;
 #[path = "targets/refused.rs"]
 mod refusals;
 #[path = "targets/rows.rs"]
