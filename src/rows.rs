@@ -1,11 +1,14 @@
 //! The rows path: a JSON array in, an outcome a row out. Read, match, write; and what can be done about it afterwards.
 
 mod checks;
+mod folding;
 mod ingest;
 mod matching;
+mod outcome;
 mod read;
 mod references;
 mod rejects;
+mod stores;
 mod target;
 pub mod undo;
 mod write;

@@ -1,11 +1,10 @@
 //! What the database would refuse, told before it is asked to write: by CHECK constraints, foreign keys, and unique keys
 //! that the spec does not name. What triggers do, and rows of one call to each other, shows only in the writing.
 
-use super::matching::{Made, Matched, columns, index, mergeable, updates};
-use super::read::Batch;
-use super::read::Refusal;
+use super::matching::Matched;
+use super::read::{Batch, Refusal};
+use super::stores::{Made, columns, index, inserts, mergeable, number, updates};
 use super::target::Target;
-use super::write::{inserts, number};
 use crate::error::Result;
 use crate::spi;
 use hashbrown::HashMap;

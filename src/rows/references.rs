@@ -1,7 +1,8 @@
 //! Columns that hold the id of a record of another target: resolved for all rows at once.
 
-use super::matching::{Matched, lacking, matched, placeholder};
+use super::matching::{Matched, lacking, matched};
 use super::read::{Batch, Refusal};
+use super::stores::placeholder;
 use super::target::{Reference, Target};
 use crate::error::Result;
 use once_core::rows::plan::{Fate, Holder};

@@ -1,6 +1,7 @@
 //! Rows that were not taken: kept with the reason, and tried again once the cause is mended.
 
-use super::ingest::{Call, Outcome, Work};
+use super::ingest::Call;
+use super::outcome::{Outcome, Told, Work};
 use super::target::Target;
 use crate::backend::Jsonb;
 use crate::error::{OnceError, Result};
@@ -19,7 +20,7 @@ pub fn write(target: &Target, job: Uuid, rows: Jsonb, work: &Work, ambiguous: bo
     if refused.is_empty() {
         return Ok(());
     }
-    let refusal = |(_, (_, told)): &(usize, &(i64, super::ingest::Told))| told.refusal.clone();
+    let refusal = |(_, (_, told)): &(usize, &(i64, Told))| told.refusal.clone();
     let reasons: Vec<Option<String>> = refused.iter().map(|row| refusal(row).map(|r| r.shown())).collect();
     let columns: Vec<Option<String>> = refused.iter().map(|row| refusal(row).and_then(|r| r.column)).collect();
     let values: Vec<Option<String>> = refused.iter().map(|row| refusal(row).and_then(|r| r.value)).collect();

@@ -2,22 +2,20 @@
 //! refuses is told row by row.
 
 use super::checks;
-use super::matching::{KeySlots, Made, Matched, awaited, columns, index, is_still_so, mergeable, referring, updates};
-use super::read::{Batch, Line, Refusal};
-use super::target::{LinkTable, Target};
+use super::matching::{Matched, is_still_so};
+use super::read::{Batch, Refusal};
+use super::stores::{Made, awaited, columns, index, inserts, link_store, links, mergeable, number, updates};
+use super::target::Target;
 use crate::backend;
-use crate::backend::store::{Column as Stored, Store};
 use crate::error::Result;
 use crate::jobs::{Failure, Stop};
 use crate::spi;
 use crate::targets;
 use hashbrown::{HashMap, HashSet};
 use once_core::ident::Relation;
-use once_core::rows::statements::{Column, KEY, NUMBER};
-use once_core::rows::value::Cell;
-use once_core::spec::Merge;
+use once_core::rows::statements::Column;
 use once_core::sqlstate::is_jobs_own;
-use pgrx::{Uuid, pg_sys};
+use pgrx::Uuid;
 use std::collections::BTreeSet;
 
 /// The part of a job that is its target's own records; references are 1, 2, …, and links begin here.
@@ -352,127 +350,6 @@ impl<'t> Writer<'t> {
     }
 }
 
-/// The groups as statements read them, each with the first of its keys; and these keys. `made`: for a target's own, what
-/// its cells await.
-pub fn inserts<'a>(
-    target: &Target,
-    batch: &Batch<'a>,
-    matched: &Matched<'a>,
-    labelled: &[(usize, i64)],
-    made: Option<&Made>,
-) -> Result<(Store, Vec<usize>)> {
-    let named = columns(target, batch);
-    let sets = sets(target, batch, matched, labelled)?;
-    let mut stored = vec![Stored::plain(NUMBER, pg_sys::INT8OID), Stored::plain(KEY, pg_sys::INT8OID)];
-    for (slot, column) in named.iter().enumerate() {
-        stored.push(target.fields[batch.slots[slot]].stored());
-        if let Some(column) = column.filter(|column| column.merge == Merge::Overwrite) {
-            stored.push(Stored::plain(&column.given_name(), pg_sys::BOOLOID));
-        }
-    }
-    // Statements speak of all columns of the keys.
-    let tracked: Vec<(usize, Option<usize>)> = target
-        .table
-        .tracked
-        .iter()
-        .filter_map(|name| target.field(name))
-        .map(|field| (field, batch.slot(field)))
-        .collect();
-    stored.extend(tracked.iter().filter(|(_, slot)| slot.is_none()).map(|(field, _)| target.fields[*field].stored()));
-    let keys = KeySlots::of(target, batch);
-    let referring = if made.is_some() { referring(target, batch) } else { vec![None; named.len()] };
-    let mut store = Store::new("once_inserts", &stored);
-    let mut used = BTreeSet::new();
-    for (group, label) in labelled {
-        let row = matched.merged(batch, *group);
-        let Some(key) = keys.iter().position(|key| key.is_complete(|slot| row.cell(slot))) else { continue };
-        used.insert(key);
-        let (label, key) = (label.to_string(), key.to_string());
-        let mut values = vec![Some(label.as_str()), Some(key.as_str())];
-        for (slot, column) in named.iter().enumerate() {
-            let cell = row.cell(slot);
-            values.push(match referring[slot].and_then(|at| Some((at, awaited(cell)?))) {
-                Some(which) => made.and_then(|made| made.get(&which)).map(String::as_str),
-                None => cell.text().map(|text| sets.get(&(slot, text)).map_or(text, String::as_str)),
-            });
-            if column.is_some_and(|column| column.merge == Merge::Overwrite) {
-                values.push(Some(if *cell == Cell::Missing { "false" } else { "true" }));
-            }
-        }
-        values.resize(stored.len(), None);
-        store.push(values.into_iter());
-    }
-    Ok((store, used.into_iter().collect()))
-}
-
-/// What the groups have for columns that are merged to unions, as the sets that these begin with, by slot and text: the
-/// same few are common, and are asked for once.
-fn sets<'m>(
-    target: &Target,
-    batch: &'m Batch<'_>,
-    matched: &'m Matched<'_>,
-    labelled: &[(usize, i64)],
-) -> Result<HashMap<(usize, &'m str), String>> {
-    let mut sets = HashMap::new();
-    for (slot, column) in columns(target, batch).into_iter().enumerate() {
-        let Some(column) = column.filter(|column| column.merge == Merge::Union) else { continue };
-        let texts = labelled.iter().filter_map(|(group, _)| matched.merged(batch, *group).cell(slot).text());
-        let texts: Vec<&str> = texts.collect::<HashSet<_>>().into_iter().collect();
-        if texts.is_empty() {
-            continue;
-        }
-        let stored = [Stored::plain(NUMBER, pg_sys::INT8OID), target.fields[batch.slots[slot]].stored()];
-        let mut store = Store::new("once_sets", &stored);
-        for (number, text) in texts.iter().enumerate() {
-            store.push([Some(number.to_string().as_str()), Some(*text)].into_iter());
-        }
-        let rows = spi::over(&[&store], &column.sets(), &[], |row| Ok((index(row.need(1)?), row.need::<String>(2)?)))?;
-        sets.extend(rows.into_iter().map(|(number, set)| ((slot, texts[number]), set)));
-    }
-    Ok(sets)
-}
-
-/// An index as a number of a store.
-pub fn number(index: usize) -> i64 {
-    i64::try_from(index).unwrap_or(i64::MAX)
-}
-
-/// The different links of the groups whose records have an id: group, and the columns of the table, the id first.
-fn links<'i>(
-    batch: &Batch<'_>,
-    matched: &Matched<'_>,
-    groups: &[usize],
-    number: usize,
-    id: &dyn Fn(usize) -> Option<&'i String>,
-) -> Vec<(usize, Vec<String>)> {
-    let mut seen = HashSet::new();
-    let mut rows = Vec::new();
-    for group in groups {
-        let Some(id) = id(*group) else { continue };
-        for line in &matched.group(*group).rows {
-            for link in batch.lines[*line].links.get(number).into_iter().flatten() {
-                let mut cells = vec![id.clone()];
-                cells.extend(link.iter().filter_map(|cell| cell.text().map(String::from)));
-                if seen.insert(cells.clone()) {
-                    rows.push((*group, cells));
-                }
-            }
-        }
-    }
-    rows
-}
-
-fn link_store<'r>(link: &LinkTable, rows: impl Iterator<Item = &'r [String]>, first: i64) -> Store {
-    let mut columns = vec![Stored::plain(NUMBER, pg_sys::INT8OID)];
-    columns.extend(link.columns.iter().map(|(_, column)| super::target::stored(column, &column.name)));
-    let mut store = Store::new("once_links", &columns);
-    for (label, cells) in (first..).zip(rows) {
-        let label = label.to_string();
-        store.push(std::iter::once(Some(label.as_str())).chain(cells.iter().map(|cell| Some(cell.as_str()))));
-    }
-    store
-}
-
 /// The tables of links that a group of a record would add to.
 pub fn missing_links(target: &Target, batch: &Batch<'_>, matched: &mut Matched<'_>) -> Result<()> {
     let groups: Vec<usize> = (0..matched.plan.groups.len()).filter(|g| matched.group(*g).record.is_some()).collect();
@@ -490,26 +367,4 @@ pub fn missing_links(target: &Target, batch: &Batch<'_>, matched: &mut Matched<'
         }
     }
     Ok(())
-}
-
-/// What a row's first complete key says, as its answer shows it.
-pub fn shown_key(target: &Target, batch: &Batch<'_>, keys: &[KeySlots], line: &Line<'_>) -> Option<serde_json::Value> {
-    let text = |name: &str| {
-        let cell = line.cell(batch.slot_named(target, name)?);
-        if awaited(cell).is_some() { None } else { cell.text() }
-    };
-    let key = keys.iter().position(|key| key.is_complete(|slot| line.cell(slot)))?;
-    let key = &target.table.keys[key];
-    let mut shown = serde_json::Map::new();
-    for (column, _) in &key.columns {
-        let value = match text(&column.name) {
-            Some(text) => match text.parse::<i64>() {
-                Ok(number) if target.column_is_integer(&column.name) => number.into(),
-                _ => text.into(),
-            },
-            None => serde_json::Value::Null,
-        };
-        shown.insert(column.name.clone(), value);
-    }
-    Some(shown.into())
 }

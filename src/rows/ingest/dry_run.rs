@@ -1,0 +1,100 @@
+//! What a run would do, and whether one does what was planned.
+
+use super::Call;
+use crate::error::{OnceError, Result};
+use crate::jobs::{Failure, Stop};
+use crate::rows::checks;
+use crate::rows::matching::Matched;
+use crate::rows::outcome::{Outcome, Told, Work};
+use crate::rows::read::Batch;
+use crate::rows::stores::Made;
+use crate::spi;
+use serde_json::{Map, Value, json};
+
+impl Call<'_> {
+    /// What a run would do, from what is there now.
+    pub(super) fn tell_plan(&self, batch: &mut Batch<'_>) -> Result<(Work, Value)> {
+        let work = self.foresee(batch)?;
+        let mut answer = json!({"success": true, "job_id": null});
+        let failure = self.refusal(&work);
+        self.tell(&work, failure.is_none(), batch, &mut answer);
+        answer["plan"] = self.plan(&work)?;
+        if let Some(failure) = failure {
+            failure.tell(&mut answer);
+        }
+        Ok((work, answer))
+    }
+
+    /// What would become of the rows, from what is there now.
+    fn foresee(&self, batch: &mut Batch<'_>) -> Result<Work> {
+        let pending = vec![true; batch.lines.len()];
+        let (matched, _) = self.look(batch, &pending, false)?;
+        let mut told = vec![None; batch.lines.len()];
+        self.settle(batch, &matched, &planned(&matched), &pending, &mut told);
+        // Of several rows about one record it is not known which would be refused.
+        let alone = |group: &usize| {
+            let changes = matched.group(*group).record.is_none() || !matched.changes[*group].is_empty();
+            changes && matched.group(*group).rows.len() == 1
+        };
+        let groups: Vec<usize> = (0..matched.plan.groups.len()).filter(alone).collect();
+        for (group, refusal) in checks::broken(self.target, batch, &matched, &groups, &Made::new())? {
+            if let Some(Some(one)) = told.get_mut(matched.group(group).rows[0]) {
+                *one = Told { key: one.key.take(), ..Told::of(Outcome::Rejected, Some(refusal)) };
+            }
+        }
+        Ok(self.told(None, batch, told))
+    }
+
+    /// What a plan is known by: the counts, and a hash of the rows and their outcomes.
+    fn plan(&self, work: &Work) -> Result<Value> {
+        let mut text = String::new();
+        let mut plan = Map::new();
+        for (number, told) in &work.outcomes {
+            let reason = told.refusal.as_ref().map(|refusal| refusal.shown()).unwrap_or_default();
+            let by = told.matched_by.map_or(-1, |key| i64::try_from(key).unwrap_or(i64::MAX));
+            text += &format!("{number} {} {by} {} {reason}\n", told.outcome.name(), told.changed.join(","));
+            let count = plan.entry(told.outcome.name()).or_insert(json!(0));
+            *count = json!(count.as_i64().unwrap_or(0) + 1);
+        }
+        let digest = "SELECT encode(sha256(convert_to($1 || $2::text, 'UTF8')), 'hex')";
+        let digest: String = spi::read_one(digest, &[text.into(), self.rows.into()], |row| row.need(1))?;
+        plan.insert("digest".into(), digest.into());
+        Ok(plan.into())
+    }
+
+    /// That the rows would do what the plan says that the job is bound to.
+    pub(super) fn require_plan(&self, batch: &mut Batch<'_>) -> std::result::Result<(), Stop> {
+        let Some(info) = self.source_info else { return Ok(()) };
+        let bound = "SELECT $1 -> 'plan' ->> 'digest', ($1 -> 'plan')::text WHERE $1 ? 'plan'";
+        let bound = spi::read(bound, &[info.into()], |row| Ok((row.get::<String>(1)?, row.get::<String>(2)?)))?;
+        let Some((digest, then)) = bound.into_iter().next() else { return Ok(()) };
+        let then = then.unwrap_or_default();
+        let digest = digest.ok_or_else(|| OnceError::NoPlan { given: then.clone() })?;
+        let now = self.plan(&self.foresee(batch)?)?;
+        if now["digest"].as_str() == Some(digest.as_str()) {
+            return Ok(());
+        }
+        let then: Value = serde_json::from_str(&then).unwrap_or_default();
+        let difference: Vec<String> = Outcome::ALL
+            .into_iter()
+            .map(Outcome::name)
+            .filter(|name| now[*name] != then[*name])
+            .map(|name| {
+                format!("{name} {} instead of {}", now[name].as_i64().unwrap_or(0), then[name].as_i64().unwrap_or(0))
+            })
+            .collect();
+        let difference =
+            if difference.is_empty() { "other rows or other changes".into() } else { difference.join(", ") };
+        let message = format!("The outcome would not be as planned: {difference}. Nothing was written; plan again.");
+        Err(Failure::new("55000", message).into())
+    }
+}
+
+/// What groups would become.
+fn planned<'m>(matched: &'m Matched<'_>) -> impl Fn(usize) -> Outcome + 'm {
+    |group| match matched.group(group).record {
+        None => Outcome::Inserted,
+        Some(_) if matched.changes[group].is_empty() => Outcome::Unchanged,
+        Some(_) => Outcome::Updated,
+    }
+}
