@@ -2,11 +2,12 @@
 
 use crate::backend;
 use crate::backend::store::Store;
+use crate::backend::tuples::{self, Tuples};
 use crate::error::{OnceError, Result};
 use once_core::ident::Relation;
 use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
 use pgrx::prelude::*;
-use pgrx::spi::{OwnedPreparedStatement, PreparedStatement, SpiHeapTupleData, SpiTupleTable};
+use pgrx::spi::{OwnedPreparedStatement, PreparedStatement, SpiError, SpiTupleTable};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,12 +15,12 @@ use std::rc::Rc;
 pub type Arg<'a> = DatumWithOid<'a>;
 
 /// A row of a result, columns counted from 1.
-pub struct Row<'a>(SpiHeapTupleData<'a>);
+pub struct Row<'a>(&'a tuples::Row);
 
 impl Row<'_> {
     /// The value, or `None` for NULL.
     pub fn get<T: IntoDatum + FromDatum>(&self, column: usize) -> Result<Option<T>> {
-        Ok(self.0.get::<T>(column)?)
+        Ok(self.0.get::<T>(column).map_err(SpiError::from)?)
     }
 
     /// The value of a column that can't be NULL.
@@ -29,7 +30,12 @@ impl Row<'_> {
 }
 
 fn collect<T>(table: SpiTupleTable<'_>, mut map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
-    table.map(|tuple| map(&Row(tuple))).collect()
+    let mut rows = Vec::with_capacity(table.len());
+    let mut tuples = Tuples::of(table);
+    while let Some(tuple) = tuples.next() {
+        rows.push(map(&Row(tuple))?);
+    }
+    Ok(rows)
 }
 
 /// Reads on the caller's snapshot and writes nothing, so that it works on a standby too.
@@ -94,7 +100,7 @@ pub fn over<T>(stores: &[&Store], sql: &str, args: &[Arg], map: impl FnMut(&Row<
 
 /// Runs `work` on the one row of a statement, on a fresh snapshot, while the row is in memory.
 pub fn with_row<T>(sql: &str, args: &[Arg], work: impl FnOnce(&Row<'_>) -> Result<T>) -> Result<T> {
-    Spi::connect_mut(|client| match client.update(sql, None, args)?.next() {
+    Spi::connect_mut(|client| match Tuples::of(client.update(sql, None, args)?).next() {
         Some(tuple) => work(&Row(tuple)),
         None => Err(OnceError::Internal("a statement did not give exactly one row".into())),
     })

@@ -39,6 +39,9 @@ pub struct Store {
     shape: pg_sys::TupleDesc,
     inputs: Vec<Input>,
     scratch: pg_sys::MemoryContext,
+    /// Of the row that is being added.
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
     count: usize,
 }
 
@@ -65,14 +68,15 @@ impl Store {
                 pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
             );
             let name = CString::new(name).unwrap_or_default();
-            Self { name, rows, shape, inputs, scratch, count: 0 }
+            Self { name, rows, shape, inputs, scratch, values: Vec::new(), nulls: Vec::new(), count: 0 }
         }
     }
 
     /// Adds a row, a text for each column or NULL, as the types read them under the session's settings.
     pub fn push<'a>(&mut self, texts: impl Iterator<Item = Option<&'a str>>) {
-        let mut values = Vec::with_capacity(self.inputs.len());
-        let mut nulls = Vec::with_capacity(self.inputs.len());
+        let (values, nulls) = (&mut self.values, &mut self.nulls);
+        values.clear();
+        nulls.clear();
         // SAFETY: values live in the scratch context until the store has copied them. An error in an input function ends
         // the (sub)transaction, and the memory context is put back by who catches it.
         unsafe {

@@ -87,6 +87,11 @@ fn find(target: &Target, batch: &Batch<'_>, lines: &[usize], compared: &[usize])
     let columns: Vec<&Column> = compared.iter().filter_map(|slot| named[*slot]).collect();
     let key_slots = KeySlots::of(target, batch);
     let can_find = |key: &KeySlots, line: &Line<'_>| key.is_complete(|slot| line.cell(slot)) && !key.awaits(line);
+    let has_some = || spi::over(&[], &target.table.has_some(), &[], |row| row.need::<bool>(1));
+    // As before most first runs.
+    if targets::estimated_rows(target.oid)? == 0 && !has_some()?.contains(&true) {
+        return Ok(Finds::default());
+    }
     let mut finds = Finds { found: Vec::with_capacity(lines.len()), ..Finds::default() };
     let mut has_found = vec![false; batch.lines.len()];
     // Of each key, the lines of which it is known what they find.
