@@ -29,8 +29,8 @@ impl<'conn> Tuples<'conn> {
             let table = pg_sys::SPI_tuptable;
             let types = match table.as_ref() {
                 Some(table) => {
-                    let shape = &*table.tupdesc;
-                    shape.attrs.as_slice(shape.natts as usize).iter().map(|column| column.atttypid).collect()
+                    let columns = 1..=(*table.tupdesc).natts;
+                    columns.map(|column| pg_sys::SPI_gettypeid(table.tupdesc, column)).collect()
                 }
                 None => Vec::new(),
             };
