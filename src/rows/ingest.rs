@@ -196,7 +196,7 @@ impl Call<'_> {
         let mut pending = vec![true; batch.lines.len()];
         let mut told = vec![None; batch.lines.len()];
         let mut conflict = Conflict::Unlikely;
-        self.require_plan(batch)?;
+        let foreseen = self.require_plan(batch)?;
         jobs::processing(job, total)?;
         progress.phase(Phase::Inserting, total);
         let mut idle = 0;
@@ -224,6 +224,9 @@ impl Call<'_> {
         }
         self.settle_changed_again(&writer, &mut told)?;
         let work = done.insert(self.told(Some(job), batch, told));
+        if let Some(foreseen) = foreseen {
+            self.require_foreseen(&foreseen, work)?;
+        }
         if let Some(failure) = self.refusal(work) {
             return Err(failure.into());
         }

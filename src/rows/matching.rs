@@ -122,10 +122,12 @@ fn find(target: &Target, batch: &Batch<'_>, lines: &[usize], compared: &[usize])
                 }
                 has_found[line] = true;
                 let (name, told) = (row.need::<String>(3)?, row.get::<Vec<Option<String>>>(4)?);
-                for (later, answered) in answered[key + 1..].iter_mut().enumerate() {
-                    if !answered[line] && row.need::<bool>(later + 5)? {
-                        answered[line] = true;
-                        finds.found.push((line, key + 1 + later, name.clone(), told.clone()));
+                for later in key + 1..answered.len() {
+                    // What is yet to be made is NULL in the store, which may be a value of the record's key.
+                    let has_it = row.need::<bool>(later - key + 4)? && can_find(&key_slots[later], &batch.lines[line]);
+                    if has_it && !answered[later][line] {
+                        answered[later][line] = true;
+                        finds.found.push((line, later, name.clone(), told.clone()));
                     }
                 }
                 finds.found.push((line, key, name, told));
@@ -197,7 +199,16 @@ fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usi
                     };
                     texts.iter().zip(&mut numbers).map(number).collect()
                 }
-                None => own().map(|slot| if let Slot::Is(value) = slot { Some(*value) } else { None }).collect(),
+                // What the line awaits is NULL there.
+                None => own()
+                    .zip(&slots)
+                    .map(|(value, slot)| match value {
+                        Slot::Is(value) if slot.is_some_and(|s| awaited(batch.lines[line].cell(s)).is_none()) => {
+                            Some(*value)
+                        }
+                        _ => None,
+                    })
+                    .collect(),
             });
         }
         looked.rows[line].found[key] = Some(record);
@@ -277,8 +288,11 @@ fn find_changes(
     for number in groups {
         for slot in &slots {
             let awaits = awaited(matched.merged(batch, number).cell(*slot)).is_some();
-            if let Some(column) = named[*slot].filter(|column| awaits && column.merge != Merge::Keep) {
-                matched.changes[number].push(column.name.clone());
+            let changes = &mut matched.changes[number];
+            if let Some(column) = named[*slot].filter(|column| awaits && column.merge != Merge::Keep)
+                && !changes.contains(&column.name)
+            {
+                changes.push(column.name.clone());
             }
         }
     }

@@ -35,13 +35,21 @@ pub struct Batch<'a> {
 pub struct Line<'a> {
     pub number: i64,
     pub cells: Vec<Cell<'a>>,
-    /// For each reference, the line of its batch.
-    pub references: Vec<Option<usize>>,
+    pub references: Vec<Option<Referred>>,
     /// For each table of links, the columns of each link, without the record's id.
     pub links: Vec<Vec<Vec<Cell<'a>>>>,
     pub refusal: Option<Box<Refusal>>,
     /// Whether it is to be written apart from other rows about its record: together they were refused.
     pub stands_alone: bool,
+}
+
+/// What a row says of a record that it refers to.
+#[derive(Clone, Copy)]
+pub struct Referred {
+    /// Its line in the reference's batch.
+    pub line: usize,
+    /// Whether the row gives the record's id, too.
+    pub beside_id: bool,
 }
 
 /// Why a row is rejected.
@@ -360,10 +368,12 @@ fn uses(target: &Target) -> HashMap<&str, Vec<Use>> {
     let mut uses: HashMap<&str, Vec<Use>> = HashMap::new();
     let kept: Vec<&String> = target.spec.normalize.values().flat_map(|n| n.raw.iter().chain(&n.version)).collect();
     for (field, known) in target.fields.iter().enumerate() {
-        let listed = target.spec.columns.as_ref().is_none_or(|columns| columns.contains(&known.column.name));
-        let tracked = target.spec.tracked().contains(&known.column.name.as_str());
-        if !kept.contains(&&known.column.name) && (listed || tracked) {
-            uses.entry(&known.column.name).or_default().push(Use::Own(field));
+        let name = &known.column.name;
+        let listed = target.spec.columns.as_ref().map_or(!known.column.is_identity, |columns| columns.contains(name));
+        // Columns of keys are always taken, unless a reference fills them.
+        let keyed = target.spec.tracked().contains(&name.as_str()) && !target.spec.references.contains_key(name);
+        if !kept.contains(&name) && (listed || keyed) {
+            uses.entry(name).or_default().push(Use::Own(field));
         }
     }
     for (number, reference) in target.references.iter().enumerate() {
@@ -379,7 +389,7 @@ fn uses(target: &Target) -> HashMap<&str, Vec<Use>> {
     uses
 }
 
-/// The line of the reference's batch that the row means; none where the row has the id itself, or says nothing.
+/// What the row says of the record that it refers to; none where it says nothing.
 fn refer<'a>(
     target: &Target,
     batch: &mut Batch<'a>,
@@ -387,9 +397,9 @@ fn refer<'a>(
     number: usize,
     given: Vec<(usize, Json<'a>)>,
     known: &mut HashMap<Vec<Cell<'a>>, usize>,
-) -> Option<usize> {
+) -> Option<Referred> {
     let reference = &target.references[number];
-    let own = batch.slot(reference.field).is_some_and(|slot| line.cell(slot).text().is_some());
+    let beside_id = batch.slot(reference.field).is_some_and(|slot| line.cell(slot).text().is_some());
     let other = &reference.target;
     let scope = other.spec.scope.as_ref().and_then(|name| other.field(name));
     let says = |(field, json): &(usize, Json<'_>)| {
@@ -397,7 +407,7 @@ fn refer<'a>(
             && !matches!(json, Json::Null)
             && !matches!(json, Json::String(text) if text.trim().is_empty())
     };
-    if own || !given.iter().any(says) {
+    if !given.iter().any(says) {
         return None;
     }
     let batch = &mut batch.references[number];
@@ -412,13 +422,13 @@ fn refer<'a>(
         && let Some(there) = known.get(&sub.cells)
     {
         batch.unsure.truncate(before);
-        return Some(*there);
+        return Some(Referred { line: *there, beside_id });
     }
     if sub.refusal.is_none() {
         known.insert(sub.cells.clone(), batch.lines.len());
     }
     batch.lines.push(sub);
-    Some(batch.lines.len() - 1)
+    Some(Referred { line: batch.lines.len() - 1, beside_id })
 }
 
 /// The links of a row: one for each element where a field is an array; none where one says nothing.

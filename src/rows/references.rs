@@ -18,16 +18,20 @@ pub fn resolve<'a>(target: &Target, batch: &mut Batch<'a>) -> Result<Vec<Matched
         let pending = vec![true; subs.lines.len()];
         let matched = matched(&reference.target, &subs, OnMatch::Skip, &pending, false)?;
         let answers: Vec<_> = (0..subs.lines.len()).map(|line| answer(reference, &subs, &matched, line)).collect();
-        let name = &target.fields[reference.field].column.name;
         for at in 0..batch.lines.len() {
-            let Some(Some(sub)) = batch.lines[at].references.get(number).copied() else { continue };
-            match &answers[sub] {
-                Ok(id) => batch.fill(at, reference.field, id.clone()),
-                Err(refusal) => {
-                    let value = refusal.value.as_deref();
-                    let refusal = Refusal::of(name, value, format!("is not known: {}", refusal.shown()));
-                    batch.lines[at].refuse(refusal);
+            let Some(Some(referred)) = batch.lines[at].references.get(number).copied() else { continue };
+            match &answers[referred.line] {
+                Ok(id) if referred.beside_id => {
+                    let own = batch.slot(reference.field).and_then(|slot| batch.lines[at].cell(slot).text());
+                    if own != id.text() {
+                        let name = &target.fields[reference.field].column.name;
+                        let reason = format!("is not the record that {} names", target.source_of(reference.field));
+                        let refusal = Refusal::of(name, own, reason);
+                        batch.lines[at].refuse(refusal);
+                    }
                 }
+                Ok(id) => batch.fill(at, reference.field, id.clone()),
+                Err(refusal) => batch.lines[at].refuse(refusal.clone()),
             }
         }
         batch.references[number] = subs;
@@ -44,11 +48,22 @@ fn answer<'a>(
 ) -> std::result::Result<Cell<'a>, Refusal> {
     let target = &reference.target;
     let sub = &subs.lines[line];
+    // What the row calls what the other target calls so.
+    let called = |name: &str| {
+        let by = reference.by.iter().find(|(field, _)| target.fields[*field].column.name == name);
+        by.map_or(name, |(_, source)| source.as_str()).to_string()
+    };
     if let Some(refusal) = &sub.refusal {
-        return Err(*refusal.clone());
+        return Err(Refusal { column: refusal.column.as_deref().map(called), ..*refusal.clone() });
     }
+    let sources: Vec<&str> = reference.by.iter().map(|(_, source)| source.as_str()).collect();
+    let value = match reference.by.as_slice() {
+        [(field, _)] => subs.slot(*field).and_then(|slot| sub.cell(slot).text()),
+        _ => None,
+    };
     let told = |who: &str, have: &str| {
-        Refusal::row(format!("{who} of target \"{}\" {have} {}", target.name, said(target, subs, line)))
+        let reason = format!("is not known: {who} of target \"{}\" {have} {}", target.name, said(target, subs, line));
+        Refusal::of(&sources.join(" and "), value, reason)
     };
     match &matched.plan.fates[line] {
         Fate::Skipped { several: true, .. } => Err(told("several records", "have")),
@@ -63,7 +78,7 @@ fn answer<'a>(
         }
         Fate::Incomplete => {
             let name = lacking(target, subs, sub).unwrap_or_default();
-            Err(Refusal::of(name, None, format!("is missing to make one of target \"{}\"", target.name)))
+            Err(Refusal::of(&called(name), None, format!("is missing to make one of target \"{}\"", target.name)))
         }
         _ => Err(Refusal::row(format!("the row does not say which record of target \"{}\" it means", target.name))),
     }

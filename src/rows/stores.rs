@@ -142,8 +142,11 @@ pub fn columns<'t>(target: &'t Target, batch: &Batch<'_>) -> Vec<Option<&'t Colu
 
 /// For each slot, the reference that fills it.
 pub fn referring(target: &Target, batch: &Batch<'_>) -> Vec<Option<usize>> {
-    let reference = |field: &usize| target.references.iter().position(|reference| reference.field == *field);
-    batch.slots.iter().map(reference).collect()
+    batch.slots.iter().map(|field| reference_of(target, *field)).collect()
+}
+
+fn reference_of(target: &Target, field: usize) -> Option<usize> {
+    target.references.iter().position(|reference| reference.field == field)
 }
 
 /// The slot of the times by which a column is merged.
@@ -306,10 +309,19 @@ pub fn link_store<'r>(link: &LinkTable, rows: impl Iterator<Item = &'r [String]>
 }
 
 /// What a row's first complete key says, as its answer shows it.
-pub fn shown_key(target: &Target, batch: &Batch<'_>, keys: &[KeySlots], line: &Line<'_>) -> Option<serde_json::Value> {
+pub fn shown_key(
+    target: &Target,
+    batch: &Batch<'_>,
+    keys: &[KeySlots],
+    line: &Line<'_>,
+    made: &Made,
+) -> Option<serde_json::Value> {
     let text = |name: &str| {
-        let cell = line.cell(batch.slot_named(target, name)?);
-        if awaited(cell).is_some() { None } else { cell.text() }
+        let slot = batch.slot_named(target, name)?;
+        match awaited(line.cell(slot)) {
+            Some(group) => made.get(&(reference_of(target, batch.slots[slot])?, group)).map(String::as_str),
+            None => line.cell(slot).text(),
+        }
     };
     let key = keys.iter().position(|key| key.is_complete(|slot| line.cell(slot)))?;
     let key = &target.table.keys[key];

@@ -104,6 +104,7 @@ impl Target {
             identity: columns.iter().filter(|column| identity.contains(&column.name)).cloned().collect(),
             keys,
             tracked: spec.tracked().into_iter().map(String::from).collect(),
+            scope: spec.scope.clone(),
             job_column: spec.job_column.clone(),
             protect: spec.protect.clone(),
             columns,
@@ -176,8 +177,7 @@ impl Target {
             ..rule
         };
         let mut checks: Vec<Rule> = targets::check_constraints(&table)?.into_iter().map(worded).collect();
-        let keys: Vec<Vec<String>> = self.spec.keys.iter().map(|key| self.spec.index_of(key)).collect();
-        checks.extend(targets::other_constraints(&table, &keys)?);
+        checks.extend(targets::other_constraints(&table)?);
         Ok(checks)
     }
 

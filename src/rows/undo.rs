@@ -243,7 +243,8 @@ fn attempt(job: &Job, part: &Part, sql: &str, states: &[&State], pass: &mut Pass
         (Err(error), _) if !is_jobs_own(&error.sqlstate) => error.rethrow(),
         (Err(error), [only]) => {
             let keeps = ["23503", "23001"].contains(&error.sqlstate.as_str());
-            let reason = error.detail.unwrap_or(error.message);
+            // Who refers to it is in the detail; other details may show the whole record.
+            let reason = error.detail.filter(|_| keeps).unwrap_or(error.message);
             pass.refused.insert(only.number, Refusal { keeps, reason });
         }
         (Err(_), _) => {

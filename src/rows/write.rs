@@ -33,7 +33,8 @@ pub struct Writer<'t> {
     pub changed_again: BTreeSet<i64>,
     /// The numbers of the next images of references and links.
     next: i64,
-    made: Made,
+    /// The records that were made for references, in the last round.
+    pub made: Made,
 }
 
 /// What has become of groups.
@@ -66,6 +67,13 @@ pub enum Conflict {
 }
 
 type Step<T> = std::result::Result<T, Stop>;
+
+/// Why an attempt was taken back that raised nothing.
+enum Undone {
+    Stopped(Stop),
+    /// Records may have been made for groups that lost, which may yet be refused.
+    ForLost(BTreeSet<usize>),
+}
 
 impl<'t> Writer<'t> {
     pub fn new(target: &'t Target, job: Uuid, images: Relation) -> Self {
@@ -123,13 +131,21 @@ impl<'t> Writer<'t> {
             return Ok(());
         }
         let made = self.made.clone();
-        let done = backend::subtransaction(|| self.write_groups(batch, matched, references, groups, conflict));
-        if done.is_err() {
+        let done = backend::subtransaction(|| match self.write_groups(batch, matched, references, groups, conflict) {
+            Ok(done) if !done.lost.is_empty() && self.made.len() > made.len() => Err(Undone::ForLost(done.lost)),
+            done => done.map_err(Undone::Stopped),
+        });
+        if !matches!(done, Ok(Ok(_))) {
             self.made = made;
         }
         match done {
-            Ok(done) => {
-                let done = done?;
+            Ok(Err(Undone::Stopped(stop))) => return Err(stop),
+            Ok(Err(Undone::ForLost(lost))) => {
+                let rest: Vec<usize> = groups.iter().copied().filter(|group| !lost.contains(group)).collect();
+                written.lost.extend(lost);
+                self.attempt(batch, matched, references, &rest, conflict, written)?;
+            }
+            Ok(Ok(done)) => {
                 written.inserted.extend(done.inserted);
                 written.updated.extend(done.updated);
                 written.lost.extend(done.lost);

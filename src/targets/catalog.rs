@@ -43,6 +43,8 @@ pub struct Column {
     pub not_null: bool,
     /// Whether a default, an identity or a generation expression fills it.
     pub filled_by_itself: bool,
+    /// Whether numbers are drawn for it, unless somebody gives one.
+    pub is_identity: bool,
     /// Whether nothing else may fill it.
     pub generated_always: bool,
     /// The default, or what gives an identity its next value.
@@ -94,7 +96,7 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
          a.atttypid, a.attcollation, CASE WHEN b.typcategory = 'A' THEN b.typelem END, \
          coalesce(pg_get_expr(d.adbin, d.adrelid), (SELECT format('nextval(%L::regclass)', s.objid::regclass) FROM pg_depend s \
            WHERE s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_class'::regclass AND s.refobjid = a.attrelid \
-           AND s.refobjsubid = a.attnum AND s.deptype = 'i' AND a.attidentity <> '' LIMIT 1)) \
+           AND s.refobjsubid = a.attnum AND s.deptype = 'i' AND a.attidentity <> '' LIMIT 1)), a.attidentity <> '' \
          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
          JOIN pg_type b ON b.oid = CASE WHEN t.typtype <> 'd' THEN t.oid ELSE ( \
            WITH RECURSIVE domains(oid, under) AS ( \
@@ -123,6 +125,7 @@ fn columns(oid: Oid) -> Result<Vec<Column>> {
                 collation_oid: row.need(14)?,
                 element: row.get(15)?,
                 default: row.get(16)?,
+                is_identity: row.need(17)?,
             })
         },
     )
@@ -238,9 +241,9 @@ pub fn check_constraints(table: &Table) -> Result<Vec<Rule>> {
     )
 }
 
-/// The table's foreign keys as rules for a row `x`, as far as the caller may read what they refer to, and its unique keys
-/// other than `keys`, as far as they are of plain columns. The reasons are worded as Postgres does.
-pub fn other_constraints(table: &Table, keys: &[Vec<String>]) -> Result<Vec<Rule>> {
+/// The table's foreign keys as rules for a row `x`, as far as the caller may read what they refer to, and its unique keys, as
+/// far as they are of plain columns. The reasons are worded as Postgres does.
+pub fn other_constraints(table: &Table) -> Result<Vec<Rule>> {
     let rule = |sqlstate| {
         move |row: &spi::Row<'_>| {
             Ok(Rule { reason: row.need(1)?, columns: row.need(2)?, broken: row.need(3)?, sqlstate })
@@ -288,10 +291,7 @@ pub fn other_constraints(table: &Table, keys: &[Vec<String>]) -> Result<Vec<Rule
         &[table.oid.into(), own.join(" OR ").into()],
         rule("23505"),
     )?;
-    let is_key = |rule: &Rule| {
-        keys.iter().any(|key| key.len() == rule.columns.len() && key.iter().all(|c| rule.columns.contains(c)))
-    };
-    rules.extend(unique.into_iter().filter(|rule| !is_key(rule)));
+    rules.extend(unique);
     Ok(rules)
 }
 

@@ -14,5 +14,7 @@ mod plans;
 mod refused;
 #[path = "ingest/tenants.rs"]
 mod tenants;
+#[path = "ingest/together.rs"]
+mod together;
 #[path = "ingest/unchanged.rs"]
 mod unchanged;

@@ -30,15 +30,13 @@ impl Call<'_> {
         let pending = vec![true; batch.lines.len()];
         let (matched, _) = self.look(batch, &pending, false)?;
         let mut told = vec![None; batch.lines.len()];
-        self.settle(batch, &matched, &planned(&matched), &pending, &mut told);
-        // Of several rows about one record it is not known which would be refused.
-        let alone = |group: &usize| {
-            let changes = matched.group(*group).record.is_none() || !matched.changes[*group].is_empty();
-            changes && matched.group(*group).rows.len() == 1
-        };
-        let groups: Vec<usize> = (0..matched.plan.groups.len()).filter(alone).collect();
+        self.settle(batch, &matched, &planned(&matched), &pending, &Made::new(), &mut told);
+        let changes = |group: &usize| matched.group(*group).record.is_none() || !matched.changes[*group].is_empty();
+        let groups: Vec<usize> = (0..matched.plan.groups.len()).filter(changes).collect();
         for (group, refusal) in checks::broken(self.target, batch, &matched, &groups, &Made::new())? {
-            if let Some(Some(one)) = told.get_mut(matched.group(group).rows[0]) {
+            // Of several rows about one record it is not known which would be refused.
+            let [only] = matched.group(group).rows.as_slice() else { continue };
+            if let Some(Some(one)) = told.get_mut(*only) {
                 *one = Told { key: one.key.take(), ..Told::of(Outcome::Rejected, Some(refusal)) };
             }
         }
@@ -62,17 +60,18 @@ impl Call<'_> {
         Ok(plan.into())
     }
 
-    /// That the rows would do what the plan says that the job is bound to.
-    pub(super) fn require_plan(&self, batch: &mut Batch<'_>) -> std::result::Result<(), Stop> {
-        let Some(info) = self.source_info else { return Ok(()) };
+    /// That the rows would do what the plan says that the job is bound to. Gives what that is; `None` where it is bound to none.
+    pub(super) fn require_plan(&self, batch: &mut Batch<'_>) -> std::result::Result<Option<Work>, Stop> {
+        let Some(info) = self.source_info else { return Ok(None) };
         let bound = "SELECT $1 -> 'plan' ->> 'digest', ($1 -> 'plan')::text WHERE $1 ? 'plan'";
         let bound = spi::read(bound, &[info.into()], |row| Ok((row.get::<String>(1)?, row.get::<String>(2)?)))?;
-        let Some((digest, then)) = bound.into_iter().next() else { return Ok(()) };
+        let Some((digest, then)) = bound.into_iter().next() else { return Ok(None) };
         let then = then.unwrap_or_default();
         let digest = digest.ok_or_else(|| OnceError::NoPlan { given: then.clone() })?;
-        let now = self.plan(&self.foresee(batch)?)?;
+        let foreseen = self.foresee(batch)?;
+        let now = self.plan(&foreseen)?;
         if now["digest"].as_str() == Some(digest.as_str()) {
-            return Ok(());
+            return Ok(Some(foreseen));
         }
         let then: Value = serde_json::from_str(&then).unwrap_or_default();
         let difference: Vec<String> = Outcome::ALL
@@ -85,8 +84,23 @@ impl Call<'_> {
             .collect();
         let difference =
             if difference.is_empty() { "other rows or other changes".into() } else { difference.join(", ") };
-        let message = format!("The outcome would not be as planned: {difference}. Nothing was written; plan again.");
-        Err(Failure::new("55000", message).into())
+        Err(not_as_planned(&difference))
+    }
+
+    /// That what was written is what was planned: the database may have refused what could not be foreseen.
+    pub(super) fn require_foreseen(&self, foreseen: &Work, work: &Work) -> std::result::Result<(), Stop> {
+        let both = foreseen.outcomes.iter().zip(&work.outcomes);
+        match both
+            .map(|((_, then), (number, now))| (number, then, now))
+            .find(|(_, then, now)| then.outcome != now.outcome)
+        {
+            None => Ok(()),
+            Some((number, then, now)) => {
+                let reason = now.refusal.as_ref().map_or_else(String::new, |refusal| format!(" ({})", refusal.shown()));
+                let (then, now) = (then.outcome.name(), now.outcome.name());
+                Err(not_as_planned(&format!("row {number} {now}{reason} instead of {then}")))
+            }
+        }
     }
 }
 
@@ -97,4 +111,9 @@ fn planned<'m>(matched: &'m Matched<'_>) -> impl Fn(usize) -> Outcome + 'm {
         Some(_) if matched.changes[group].is_empty() => Outcome::Unchanged,
         Some(_) => Outcome::Updated,
     }
+}
+
+fn not_as_planned(difference: &str) -> Stop {
+    let message = format!("The outcome would not be as planned: {difference}. Nothing was written; plan again.");
+    Failure::new("55000", message).into()
 }

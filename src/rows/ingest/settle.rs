@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::rows::matching::{Matched, lacking};
 use crate::rows::outcome::{Outcome, Told, Work};
 use crate::rows::read::{self, Batch, Refusal};
-use crate::rows::stores::{KeySlots, index, number, shown_key};
+use crate::rows::stores::{KeySlots, Made, index, number, shown_key};
 use crate::rows::write::{OWN, Writer, Written};
 use crate::spi;
 use once_core::rows::plan::{Fate, Holder};
@@ -34,10 +34,19 @@ impl Call<'_> {
             }
         }
         let again = |group: usize| written.lost.contains(&group) || written.apart.contains(&group);
+        // What a line met in rows before it is not so where these were not written.
+        let all_written = written.refused.is_empty() && written.apart.is_empty() && written.lost.is_empty();
         let before = pending.to_vec();
         for (line, waits) in pending.iter_mut().enumerate() {
-            let later = matched.plan.fates[line] == Fate::Later;
-            *waits = *waits && (later || matched.group_of(line).is_some_and(|(group, _)| again(group)));
+            let comes_again = match &matched.plan.fates[line] {
+                Fate::Later => true,
+                Fate::Grouped { group, .. } => again(*group),
+                Fate::Ambiguous { .. } | Fate::Contradicts { .. } | Fate::Taken { .. } | Fate::Skipped { .. } => {
+                    !all_written
+                }
+                Fate::Keyless | Fate::Incomplete => false,
+            };
+            *waits = *waits && comes_again && batch.lines[line].refusal.is_none();
         }
         let outcome = |group: usize| {
             if written.inserted.contains_key(&group) {
@@ -49,7 +58,7 @@ impl Call<'_> {
             }
         };
         let settled: Vec<bool> = before.iter().zip(pending.iter()).map(|(before, now)| *before && !*now).collect();
-        self.settle(batch, matched, &outcome, &settled, told);
+        self.settle(batch, matched, &outcome, &settled, &writer.made, told);
         // Nobody asks in the only round.
         if writer.touched.is_empty() && !pending.contains(&true) {
             return;
@@ -106,13 +115,14 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Tells the outcome of each of these lines.
+    /// Tells the outcome of each of these lines. `made`: the records that were made for their references.
     pub(super) fn settle(
         &self,
         batch: &Batch<'_>,
         matched: &Matched<'_>,
         outcome: &dyn Fn(usize) -> Outcome,
         which: &[bool],
+        made: &Made,
         told: &mut [Option<Told>],
     ) {
         let target = self.target;
@@ -183,7 +193,7 @@ impl Call<'_> {
                 }
             };
             if self.told_by_row {
-                one.key = shown_key(target, batch, &keys, line);
+                one.key = shown_key(target, batch, &keys, line, made);
             }
             told[number] = Some(one);
         }

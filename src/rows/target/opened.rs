@@ -1,7 +1,7 @@
 //! Targets as the session has opened them. What they were made of is kept no longer than it is true; who may write where is
 //! asked anew by every call.
 
-use super::Target;
+use super::{DEEPEST, Target};
 use crate::backend::{Glance, Registration, catalogs};
 use crate::error::{OnceError, Result};
 use crate::{spi, targets};
@@ -46,6 +46,9 @@ pub fn named(name: &str, depth: usize) -> Result<Rc<Target>> {
 impl Opened {
     /// The target and its tables, where all is as it was.
     fn still(self, depth: usize) -> Result<Option<(Rc<Target>, Vec<Glance>)>> {
+        if depth > DEEPEST {
+            return Ok(None); // to be refused, as it is where nothing is kept
+        }
         // The locks first: with them the session hears of what others have changed.
         let relations = self.target.tables().into_iter().map(|(relation, _)| relation);
         let tables: Option<Vec<Glance>> = relations.map(|relation| Glance::at(&relation, false)).collect();

@@ -138,6 +138,7 @@ pub(super) fn link_table(
             columns: stated,
             keys: Vec::new(),
             tracked: Vec::new(),
+            scope: None,
             job_column: None,
             protect: None,
             relation,

@@ -101,3 +101,29 @@ fn a_job_keeps_to_its_plan_or_says_what_differs() -> Result<()> {
     assert_eq!((done["success"].clone(), done["updated"].clone()), (json!(true), json!(1)), "{done}");
     Ok(())
 }
+
+/// What no plan can know (here: a trigger that came in between) ends the job, where it is bound to one.
+#[test]
+fn a_job_that_is_refused_more_than_was_planned_writes_nothing() -> Result<()> {
+    let sql = "CREATE TABLE codes (id bigserial PRIMARY KEY, a text UNIQUE, b text, c text, UNIQUE (b, c));
+        INSERT INTO codes (a, b, c) VALUES ('x', NULL, '1'), ('y', 'm', '1')";
+    let (_db, mut client) = tables("bound_refused", sql)?;
+    target(&mut client, "codes", r#"{"match": [["a"], ["b", "c"]]}"#)?;
+    // The first row and its record together make a key that another record has.
+    let rows = r#"[{"a": "x", "b": "m"}, {"a": "new"}]"#;
+    let planned = ingest(&mut client, "codes", rows, None, true)?;
+    assert_eq!((planned["rejected"].clone(), planned["inserted"].clone()), (json!(1), json!(1)), "{planned}");
+    let rows = r#"[{"a": "x", "c": "2"}, {"a": "new"}]"#;
+    let plan = ingest(&mut client, "codes", rows, None, true)?["plan"].clone();
+    client.batch_execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'closed'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON codes FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )?;
+    let done = ingest(&mut client, "codes", rows, Some(&json!({"plan": plan})), false)?;
+    assert_eq!((done["success"].clone(), done["sqlstate"].clone()), (json!(false), json!("55000")), "{done}");
+    let message = done["message"].as_str().unwrap_or_default();
+    assert!(message.contains("row 2 rejected (closed) instead of inserted"), "{message}");
+    let left: i64 = client.query_one("SELECT count(*) FROM codes WHERE c = '2' OR a = 'new'", &[])?.get(0);
+    assert_eq!(left, 0);
+    Ok(())
+}

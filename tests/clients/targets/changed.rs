@@ -137,13 +137,13 @@ fn each_change_is_seen_by_the_session_that_made_it() -> Result<()> {
         (
             "",
             r#"{"no": "@", "who": "ANN"}"#,
-            "1 rejected; person is not known: no record of target \"people\" has name \"ANN\"",
+            "1 rejected; who is not known: no record of target \"people\" has name \"ANN\"",
         ),
         (&caseless, r#"{"no": "@", "who": "ANN"}"#, "1 inserted"),
         (
             &cased,
             r#"{"no": "@", "who": "ANN"}"#,
-            "1 rejected; person is not known: no record of target \"people\" has name \"ANN\"",
+            "1 rejected; who is not known: no record of target \"people\" has name \"ANN\"",
         ),
         ("SELECT once.drop_target('people')", one, "42704"),
         (r#"SELECT once.create_target('people', 'shop.people', '{"match": [["name"]]}')"#, one, "1 unchanged"),

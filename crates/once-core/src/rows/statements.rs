@@ -6,6 +6,7 @@ use crate::ident::{Relation, literal, quote, quote_list};
 use crate::key::KeyColumn;
 use crate::spec::Merge;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// The values of the columns that name a record.
 pub fn name_parts(name: &str, columns: usize) -> Vec<Cow<'_, str>> {
@@ -62,6 +63,8 @@ pub struct Table {
     pub keys: Vec<Key>,
     /// The columns by which records are told from each other.
     pub tracked: Vec<String>,
+    /// Which every row gives.
+    pub scope: Option<String>,
     pub job_column: Option<String>,
     pub protect: Option<String>,
 }
@@ -126,10 +129,11 @@ impl Column {
 
     /// All elements of both, in the order of their type; the record's value as it is where the row brings nothing new.
     fn union(&self, row: &str, record: &str) -> String {
-        let both = self.set(&[record, row]);
+        let (both, own) = (self.set(row, Some(record)), self.set(row, None));
         match self.form {
             Form::Json => format!(
                 "CASE WHEN {row} IS NULL THEN {record} \
+                 WHEN {record} IS NULL AND pg_catalog.jsonb_typeof({row}) = 'array' AND {row} <> '[]' THEN {own} \
                  WHEN pg_catalog.jsonb_typeof({row}) = 'object' AND pg_catalog.jsonb_typeof({record}) = 'object' THEN {row} || {record} \
                  WHEN pg_catalog.jsonb_typeof({row}) <> 'array' OR coalesce(pg_catalog.jsonb_typeof({record}), 'null') <> 'array' \
                  THEN coalesce({record}, {row}) \
@@ -138,17 +142,17 @@ impl Column {
             ),
             // = ANY, and not array_position, which takes no array of several dimensions.
             _ => format!(
-                "CASE WHEN {row} IS NULL OR NOT EXISTS (SELECT FROM pg_catalog.unnest({row}) AS u(e) \
-                   WHERE u.e IS NOT NULL AND NOT coalesce(u.e = ANY ({record}), false)) THEN coalesce({record}, {row}) ELSE {both} END"
+                "CASE WHEN {row} IS NULL THEN {record} WHEN NOT EXISTS (SELECT FROM pg_catalog.unnest({row}) AS u(e) \
+                   WHERE u.e IS NOT NULL AND NOT coalesce(u.e = ANY ({record}), false)) THEN coalesce({record}, {own}) ELSE {both} END"
             ),
         }
     }
 
-    /// The different elements of arrays, in the order of their type.
-    fn set(&self, arrays: &[&str]) -> String {
+    /// The different elements of a row's array, NULLs left out, and of the record's, in the order of their type.
+    fn set(&self, row: &str, record: Option<&str>) -> String {
         let elements = if self.form == Form::Json { "jsonb_array_elements" } else { "unnest" };
-        let all: Vec<String> = arrays.iter().map(|array| format!("SELECT pg_catalog.{elements}({array})")).collect();
-        let all = all.join(" UNION ALL ");
+        let own = record.map(|record| format!("SELECT pg_catalog.{elements}({record}) UNION ALL ")).unwrap_or_default();
+        let all = format!("{own}SELECT n.e FROM pg_catalog.{elements}({row}) AS n(e) WHERE n.e IS NOT NULL");
         match self.form {
             Form::Json => format!("(SELECT pg_catalog.jsonb_agg(DISTINCT u.e ORDER BY u.e) FROM ({all}) AS u(e))"),
             _ => format!("ARRAY(SELECT DISTINCT u.e FROM ({all}) AS u(e) ORDER BY u.e)"),
@@ -170,11 +174,13 @@ impl Column {
     /// The values of this column in `once_sets` as sets, which a union begins with: number, text.
     pub fn sets(&self) -> String {
         let row = self.of("s");
-        let several = match self.form {
-            Form::Json => format!("pg_catalog.jsonb_typeof({row}) = 'array' AND {row} <> '[]'"),
-            _ => format!("pg_catalog.cardinality({row}) > 1"),
+        let set = match self.form {
+            Form::Json => format!(
+                "CASE WHEN pg_catalog.jsonb_typeof({row}) = 'array' AND {row} <> '[]' THEN {} ELSE {row} END",
+                self.set(&row, None)
+            ),
+            _ => self.set(&row, None),
         };
-        let set = format!("CASE WHEN {several} THEN {} ELSE {row} END", self.set(&[&row]));
         format!("SELECT s.\"once n\", ({set})::pg_catalog.text FROM once_sets s")
     }
 
@@ -441,8 +447,9 @@ impl Table {
         }
         let mut order: Vec<String> = Vec::new();
         for (column, _) in self.keys.iter().flat_map(|key| &key.columns) {
-            // Jobs have one order, whichever that is; this is the quickest.
-            let bytewise = if column.collation.is_some() { " COLLATE pg_catalog.\"C\"" } else { "" };
+            // One order for all who write; of texts that are equal as bytes only, this is the quickest.
+            let is_plain = self.column(&column.name).is_some_and(|column| column.form == Form::Plain);
+            let bytewise = if is_plain && column.collation.is_some() { " COLLATE pg_catalog.\"C\"" } else { "" };
             let by = format!("s.{}{bytewise}", quote(&column.name));
             if columns.iter().any(|c| c.name == column.name) && !order.contains(&by) {
                 order.push(by);
@@ -500,9 +507,20 @@ impl Table {
                 if given(name).is_some() { format!("{} IS NOT NULL", quote(&column.name)) } else { "false".into() }
             })
         };
+        let mut opens = String::new();
         let broken: Vec<String> = rules
             .iter()
-            .map(|rule| {
+            .enumerate()
+            .map(|(at, rule)| {
+                match self.keyed(rule) {
+                    // Who has the key of a new record was found.
+                    Some(_) if new => return "false".into(),
+                    Some(key) => {
+                        opens += &format!(", {} AS \"{OWN}open {at}\"", self.is_open(key, &given));
+                        return format!("(x.\"{OWN}open {at}\" AND {})", self.is_held(key));
+                    }
+                    None => {}
+                }
                 let known: Vec<String> = rule.columns.iter().filter_map(filled).collect();
                 let parts: Vec<String> = known.into_iter().chain([rule.broken.clone()]).collect();
                 format!("({})", parts.join(" AND "))
@@ -515,10 +533,39 @@ impl Table {
             format!("once_updates s JOIN {} t ON {}", self.relation, self.identity_joins())
         };
         format!(
-            "SELECT x.\"once n\", (CASE {} END)::pg_catalog.int8 FROM (SELECT s.\"once n\", {} FROM {from}) x WHERE {}",
+            "SELECT x.\"once n\", (CASE {} END)::pg_catalog.int8 FROM (SELECT s.\"once n\", {}{opens} FROM {from}) x WHERE {}",
             cases.join(" "),
             values.join(", "),
             either(&broken)
+        )
+    }
+
+    /// The key that the rule is about, if it is one of these.
+    fn keyed(&self, rule: &Rule) -> Option<&Key> {
+        let names = |key: &Key| key.columns.iter().map(|(column, _)| column.name.clone()).collect::<BTreeSet<_>>();
+        let columns: BTreeSet<String> = rule.columns.iter().cloned().collect();
+        self.keys.iter().filter(|_| rule.sqlstate == "23505").find(|key| names(key) == columns)
+    }
+
+    /// That `s` does not give the key whole: then nobody has asked yet who has it.
+    fn is_open<'c>(&self, key: &Key, given: &impl Fn(&str) -> Option<&'c &'c Column>) -> String {
+        let names = key.columns.iter().map(|(column, _)| &column.name).filter(|name| self.scope.as_ref() != Some(name));
+        let lacks = |name: &String| given(name).map_or("true".into(), |column| format!("{} IS NULL", column.of("s")));
+        either(&names.map(lacks).collect::<Vec<_>>())
+    }
+
+    /// That a record which no row changes has the key of `x`.
+    fn is_held(&self, key: &Key) -> String {
+        let equal: Vec<String> = key.columns.iter().map(|(column, _)| column.equal("u", "x")).collect();
+        let itself: Vec<String> = self.identity.iter().map(|c| format!("{} = {}", c.of("u"), c.of("x"))).collect();
+        let changed: Vec<String> =
+            self.identity.iter().map(|c| format!("{} = o.{}", c.of("u"), quote(&self.identity_name(c)))).collect();
+        format!(
+            "EXISTS (SELECT FROM {} u WHERE {} AND NOT ({}) AND NOT EXISTS (SELECT FROM once_updates o WHERE {}))",
+            self.relation,
+            equal.join(" AND "),
+            itself.join(" AND "),
+            changed.join(" AND ")
         )
     }
 

@@ -157,6 +157,13 @@ pub enum Merge {
     Newest(String),
 }
 
+impl Merge {
+    /// The column by which it is told which of two values is newer.
+    pub fn clock(&self) -> Option<&str> {
+        if let Self::Newest(clock) = self { Some(clock) } else { None }
+    }
+}
+
 /// A column that is filled with the id of a record of another target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -293,6 +300,15 @@ impl RowsSpec {
                 ));
             }
         }
+        for clock in self.merge.values().filter_map(Merge::clock) {
+            let named =
+                self.merge.get(clock).filter(|merge| **merge != Merge::Greatest && merge.clock() != Some(clock));
+            if named.is_some() && !self.is_tracked(clock) {
+                let reason = format!("column \"{clock}\" tells which value is newer, and can't be merged so");
+                let remedy = format!("Leave \"{clock}\" out: the greatest of both stays.");
+                return Err(wrong("merge", reason, remedy));
+            }
+        }
         self.check_own_columns()?;
         for (column, reference) in &self.references {
             if reference.by.is_empty() {
@@ -333,7 +349,7 @@ impl RowsSpec {
     /// What becomes of a column's value.
     pub fn merge_of(&self, column: &str) -> &Merge {
         static COALESCE: Merge = Merge::Coalesce;
-        match self.merge.get(column).or_else(|| self.merge.get("*")) {
+        match self.merge.get(column).or_else(|| self.clock_merge(column)).or_else(|| self.merge.get("*")) {
             // A default for all columns that a key can't have is not meant for keys.
             Some(Merge::Greatest | Merge::Least | Merge::Union | Merge::Newest(_))
                 if !self.merge.contains_key(column) && self.is_tracked(column) =>
@@ -341,14 +357,14 @@ impl RowsSpec {
                 &COALESCE
             }
             Some(merge) => merge,
-            None if self.is_clock(column) => &Merge::Greatest,
             None => &COALESCE,
         }
     }
 
-    /// Whether other columns are merged by which of two is newer by this one; it is merged to the newer, too.
-    fn is_clock(&self, column: &str) -> bool {
-        !self.is_tracked(column) && self.merge.values().any(|merge| *merge == Merge::Newest(column.into()))
+    /// Where other columns are merged by which of two is newer by this one, it is merged to the newer, too.
+    fn clock_merge(&self, column: &str) -> Option<&Merge> {
+        let is_clock = !self.is_tracked(column) && self.merge.values().any(|merge| merge.clock() == Some(column));
+        is_clock.then_some(&Merge::Greatest)
     }
 
     fn is_tracked(&self, column: &str) -> bool {

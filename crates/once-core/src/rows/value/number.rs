@@ -9,6 +9,8 @@ struct Decimal<'a> {
     /// Before the point, and after it.
     digits: [&'a str; 2],
     exponent: i64,
+    /// How many digits are written after the point, zeros too, moved by the exponent.
+    scale: i64,
 }
 
 impl<'a> Decimal<'a> {
@@ -26,13 +28,14 @@ impl<'a> Decimal<'a> {
         if whole.len() + fraction.len() == 0 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
             return None;
         }
+        let scale = i64::try_from(fraction.len()).ok()? - exponent;
         let fraction = fraction.trim_end_matches('0');
         let cut = if fraction.is_empty() { whole.trim_end_matches('0') } else { whole };
         let zeros = i64::try_from(whole.len() - cut.len()).ok()?;
         let exponent = exponent - i64::try_from(fraction.len()).ok()? + zeros;
         let whole = cut.trim_start_matches('0');
         let fraction = if whole.is_empty() { fraction.trim_start_matches('0') } else { fraction };
-        Some(Self { negative, digits: [whole, fraction], exponent })
+        Some(Self { negative, digits: [whole, fraction], exponent, scale })
     }
 
     fn is_zero(&self) -> bool {
@@ -97,7 +100,8 @@ pub(super) fn numeric<'a>(text: Cow<'a, str>, fits: Option<(i64, i64)>, refusal:
             None => "is out of range".into(),
         });
     }
-    Ok(sure(text))
+    // Zeros count, too, when Postgres reads it.
+    if number.scale > 16_383 { Ok(unsure(text)) } else { Ok(sure(text)) }
 }
 
 pub(super) fn float<'a>(text: Cow<'a, str>, single: bool, refusal: &str) -> Result<Reading<'a>, String> {
