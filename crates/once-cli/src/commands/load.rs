@@ -5,9 +5,10 @@ mod copy;
 mod file;
 mod plan;
 
-use std::path::PathBuf;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Instant;
 
@@ -20,7 +21,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::screen::{Screen, counted, grouped, safe, took};
 use crate::session::{Param, Session, Target};
 use crate::source;
-use file::{Outcome, Progress, Status, read_ahead};
+use file::{Ahead, Outcome, Progress, Status, read_ahead};
 
 pub fn run(args: &Load, global: &Global, screen: &Screen) -> Result<Exit> {
     let (exit, answer) = load(args, global, screen)?;
@@ -121,6 +122,9 @@ struct Folder<'a> {
     screen: &'a Screen,
 }
 
+/// Files that are being read and nobody stages yet, in order, with their positions.
+type Upcoming<'t> = Mutex<VecDeque<(usize, &'t Path, Ahead<'t>)>>;
+
 impl Folder<'_> {
     /// What was loaded before is skipped now, but was loaded.
     fn keep(&mut self, before: Vec<(usize, Outcome)>) {
@@ -144,26 +148,37 @@ impl Folder<'_> {
                     Err(failure) => return Some(failure),
                 }
             }
-            let others: Vec<_> =
-                sessions.into_iter().map(|session| threads.spawn(|| self.drain(threads, session))).collect();
-            let mut failures = vec![self.drain(threads, first)];
+            let upcoming = Arc::new(Upcoming::default());
+            let others: Vec<_> = sessions
+                .into_iter()
+                .map(|session| (session, upcoming.clone()))
+                .map(|(session, upcoming)| threads.spawn(move || self.drain(threads, &upcoming, session)))
+                .collect();
+            let mut failures = vec![self.drain(threads, &upcoming, first)];
             failures.extend(others.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(broken_down()))));
             failures.into_iter().find_map(std::result::Result::err)
         })
     }
 
-    /// Takes file after file until there is none left, or something is wrong that no other file would change.
-    fn drain<'t>(&'t self, threads: &'t Scope<'t, '_>, mut session: Session) -> Result<()> {
-        let next = || {
+    /// The next file. Some more are read ahead, for whoever is the first to be done with his.
+    fn take<'t>(&'t self, threads: &'t Scope<'t, '_>, upcoming: &Upcoming<'t>) -> Option<(usize, &'t Path, Ahead<'t>)> {
+        let ahead = || {
             let at = self.next.fetch_add(1, Ordering::SeqCst);
-            self.files.get(at).map(|path| (at, path, read_ahead(threads, path, self.target, self.args)))
+            self.files.get(at).map(|path| (at, path.as_path(), read_ahead(threads, path, self.target, self.args)))
         };
-        let mut upcoming = next();
-        while let Some((at, path, file)) = upcoming {
+        let mut upcoming = upcoming.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = upcoming.pop_front().or_else(ahead);
+        let missing = usize::from(self.args.how.jobs).saturating_sub(upcoming.len());
+        upcoming.extend((0..missing).map_while(|_| ahead()));
+        taken
+    }
+
+    /// Takes file after file until there is none left, or something is wrong that no other file would change.
+    fn drain<'t>(&'t self, threads: &'t Scope<'t, '_>, upcoming: &Upcoming<'t>, mut session: Session) -> Result<()> {
+        while let Some((at, path, file)) = self.take(threads, upcoming) {
             if self.stop.load(Ordering::SeqCst) {
                 break;
             }
-            upcoming = next();
             self.progress.bar.set_message(safe(&source::name_of(path)));
             let outcome = match file::stage(&mut session, self.target, file, self.args, &self.progress) {
                 Ok(outcome) => {
