@@ -51,7 +51,7 @@ unsafe extern "C-unwind" fn name_changed(_arg: pg_sys::Datum, _cache: c_int, _ha
 /// where a REPEATABLE READ transaction has written, since its statements then see what was there when it began.
 pub fn read<T>(work: impl FnOnce() -> T) -> (Option<u64>, T) {
     let version = version();
-    // SAFETY: pushed and popped here; an error pops it by its abort.
+    // SAFETY: pushed and popped here, whatever `work` gives; what Postgres raises in it pops it by its abort.
     unsafe {
         let has_written = pg_sys::GetCurrentTransactionIdIfAny() != pg_sys::InvalidTransactionId;
         let is_behind = has_written && pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as c_int;

@@ -88,7 +88,7 @@ fn find(target: &Target, batch: &Batch<'_>, lines: &[usize], compared: &[usize])
     let key_slots = KeySlots::of(target, batch);
     let can_find = |key: &KeySlots, line: &Line<'_>| key.is_complete(|slot| line.cell(slot)) && !key.awaits(line);
     let has_some = || spi::over(&[], &target.table.has_some(), &[], |row| row.need::<bool>(1));
-    // As before most first runs.
+    // A table that was never written to: most first runs are into such a one.
     if targets::estimated_rows(target.oid)? == 0 && !has_some()?.contains(&true) {
         return Ok(Finds::default());
     }
