@@ -143,7 +143,8 @@ impl Table {
 
     /// The records that the rows of `once_keys` find by one of the keys: number of the row; which of `compared` the row alone
     /// would change there, NULL where none; the name of the record; (`told`, and where they are not the row's own) its tracked
-    /// values, as texts; for each later key, whether the record has that of the row, too, as far as it is in the store. No row for what finds nothing.
+    /// values, as texts; for each later key, whether the record has that of the row, too, as far as it is in the store. No row
+    /// for what finds nothing.
     pub fn find(&self, key: usize, told: bool, compared: &[&Column]) -> String {
         let tracked = self.tracked.iter().filter_map(|name| self.column(name));
         let own: Vec<String> = tracked
