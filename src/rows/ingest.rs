@@ -234,10 +234,7 @@ impl Call<'_> {
             rejects::write(target, job, self.rows, work, target.spec.ambiguous == Ambiguous::Reject)?;
         }
         let mut summary = json!({});
-        work.count(true, &mut summary);
-        if !batch.unknown.is_empty() {
-            summary["ignored_fields"] = json!(batch.unknown);
-        }
+        self.count(work, true, batch, &mut summary);
         summary["scopes"] = json!(scopes(target, batch));
         summary["parts"] = parts(target);
         summary["images"] = json!(super::undo::images_of(job)?);
@@ -279,10 +276,15 @@ impl Call<'_> {
         })
     }
 
-    /// The counts of an answer, with the errors and what nothing takes.
+    /// What is told of the rows together.
     fn tell(&self, work: &Work, succeeded: bool, batch: &Batch<'_>, answer: &mut Value) {
-        work.count(succeeded, answer);
+        self.count(work, succeeded, batch, answer);
         answer["errors"] = json!(work.errors());
+    }
+
+    /// The counts, and what nothing takes.
+    fn count(&self, work: &Work, succeeded: bool, batch: &Batch<'_>, answer: &mut Value) {
+        work.count(succeeded, answer);
         if !batch.unknown.is_empty() {
             answer["ignored_fields"] = json!(batch.unknown);
         }

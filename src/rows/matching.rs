@@ -2,7 +2,7 @@
 
 use super::folding::{Folded, Merged, folded};
 use super::read::{Batch, Line};
-use super::stores::{KeySlots, Made, NEW, awaited, columns, index, keys, mergeable, referring, updates};
+use super::stores::{KeySlots, Made, NEW, awaited, columns, index, keys, mergeable, number, referring, updates};
 use super::target::{Target, is_canonical};
 use crate::backend::store::Store;
 use crate::error::Result;
@@ -13,7 +13,6 @@ use once_core::rows::plan::{self, Fate, Group, Numbers, Plan, Slot};
 use once_core::rows::statements::Column;
 use once_core::rows::value::Cell;
 use once_core::spec::{Merge, OnMatch};
-use pgrx::pg_sys;
 use std::borrow::Cow;
 
 /// The rows of a batch with the records that they are about.
@@ -30,10 +29,9 @@ pub struct Matched<'a> {
     pub changes: Vec<Vec<String>>,
 }
 
-/// Runs `work`, which looks up `rows` rows of the table, with the planner held to what suits their number.
-fn looking_up<T>(oid: pg_sys::Oid, rows: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-    if rows.saturating_mul(10) >= targets::estimated_rows(oid)? { spi::planned(work) } else { spi::by_index(work) }
+/// Runs `work`, which looks up `rows` rows in a table of about `records`, with the planner held to what suits them.
+fn looking_up<T>(records: i64, rows: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    if number(rows).saturating_mul(10) >= records { spi::planned(work) } else { spi::by_index(work) }
 }
 
 /// Matches the lines that are neither refused nor left out. `in_waves`: as far only as all can be written at once.
@@ -89,7 +87,8 @@ fn find(target: &Target, batch: &Batch<'_>, lines: &[usize], compared: &[usize])
     let can_find = |key: &KeySlots, line: &Line<'_>| key.is_complete(|slot| line.cell(slot)) && !key.awaits(line);
     let has_some = || spi::over(&[], &target.table.has_some(), &[], |row| row.need::<bool>(1));
     // A table that was never written to: most first runs are into such a one.
-    if targets::estimated_rows(target.oid)? == 0 && !has_some()?.contains(&true) {
+    let records = targets::estimated_rows(target.oid)?;
+    if records == 0 && !has_some()?.contains(&true) {
         return Ok(Finds::default());
     }
     let mut finds = Finds { found: Vec::with_capacity(lines.len()), ..Finds::default() };
@@ -97,7 +96,7 @@ fn find(target: &Target, batch: &Batch<'_>, lines: &[usize], compared: &[usize])
     // Of each key, the lines of which it is known what they find.
     let mut answered = vec![vec![false; batch.lines.len()]; target.table.keys.len()];
     let mut stored: Option<(Vec<usize>, Store)> = None;
-    looking_up(target.oid, lines.len(), || {
+    looking_up(records, lines.len(), || {
         for key in 0..target.table.keys.len() {
             let asked: Vec<usize> = lines
                 .iter()
@@ -259,21 +258,21 @@ fn find_changes(
     };
     let mut groups = Vec::new();
     let mut open = Vec::new();
-    for (number, group) in matched.plan.groups.iter().enumerate() {
+    for (at, group) in matched.plan.groups.iter().enumerate() {
         let Some(record) = group.record else { continue };
-        groups.push(number);
+        groups.push(at);
         match (&known, group.rows.as_slice()) {
             (Some(known), [only]) if matched.rows[*only].found.iter().flatten().next() == Some(&record) => {
                 if let Some(differs) = known.get(only) {
-                    matched.changes[number] = names(differs);
+                    matched.changes[at] = names(differs);
                 }
             }
-            _ => open.push((number, i64::try_from(number).unwrap_or(i64::MAX))),
+            _ => open.push((at, number(at))),
         }
     }
     if !open.is_empty() && !slots.is_empty() {
         let store = updates(target, batch, matched, &open, &Made::new());
-        let differing = looking_up(target.oid, open.len(), || {
+        let differing = looking_up(targets::estimated_rows(target.oid)?, open.len(), || {
             spi::over(&[&store], &target.table.changes(&columns), &[], |row| {
                 Ok((index(row.need::<i64>(1)?), row.need::<Vec<bool>>(2)?))
             })
@@ -285,10 +284,10 @@ fn find_changes(
     // A record that is yet to be made is another one than whatever is there.
     let referring = referring(target, batch);
     let slots: Vec<usize> = slots.iter().copied().filter(|slot| referring[*slot].is_some()).collect();
-    for number in groups {
+    for group in groups {
         for slot in &slots {
-            let awaits = awaited(matched.merged(batch, number).cell(*slot)).is_some();
-            let changes = &mut matched.changes[number];
+            let awaits = awaited(matched.merged(batch, group).cell(*slot)).is_some();
+            let changes = &mut matched.changes[group];
             if let Some(column) = named[*slot].filter(|column| awaits && column.merge != Merge::Keep)
                 && !changes.contains(&column.name)
             {
@@ -305,10 +304,10 @@ impl<'a> Matched<'a> {
         Merged { only: &batch.lines[self.group(group).rows[0]], folded: self.folded.get(&group) }
     }
 
-    /// The group of a line, and by which key it was found.
-    pub fn group_of(&self, line: usize) -> Option<(usize, Option<usize>)> {
+    /// The group of a line.
+    pub fn group_of(&self, line: usize) -> Option<usize> {
         match self.plan.fates.get(line) {
-            Some(Fate::Grouped { group, key }) => Some((*group, *key)),
+            Some(Fate::Grouped { group, .. }) => Some(*group),
             _ => None,
         }
     }

@@ -68,12 +68,12 @@ impl Call<'_> {
         }
         // What an earlier round has touched is the earlier row's: this one repeats it.
         for (line, settled) in settled.iter().enumerate() {
-            let Some((group, _)) = matched.group_of(line).filter(|_| *settled) else { continue };
+            let Some(group) = matched.group_of(line).filter(|_| *settled) else { continue };
             let name = match matched.group(group).record {
                 Some(record) => matched.records[record].clone(),
                 None => continue,
             };
-            let first = i64::try_from(matched.group(group).rows[0]).unwrap_or(i64::MAX);
+            let first = number(matched.group(group).rows[0]);
             let toucher = *writer.touched.entry(name).or_insert(first);
             if toucher == first {
                 continue;
