@@ -29,6 +29,8 @@ enum Input {
         function: Box<pg_sys::FmgrInfo>,
         parameter: pg_sys::Oid,
         modifier: i32,
+        /// Whether most can be read without the function.
+        is_int8: bool,
     },
 }
 
@@ -42,7 +44,39 @@ pub struct Store {
     /// Of the row that is being added.
     values: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
+    texts: Texts,
     count: usize,
+}
+
+/// Texts of one row, each aligned as Postgres wants it. Memory of our own: asking Postgres for each text is half of what
+/// it costs to add a row.
+#[derive(Default)]
+struct Texts {
+    room: Vec<u64>,
+    used: usize,
+}
+
+impl Texts {
+    /// Adds a text, `header` bytes of room before it and a NUL behind; gives its place.
+    fn add(&mut self, header: usize, text: &str) -> usize {
+        let place = self.used;
+        self.used += (header + text.len()) / 8 + 1;
+        if self.room.len() < self.used {
+            self.room.resize(2 * self.used, 0);
+        }
+        // SAFETY: the room is large enough for the header, the text and one byte more.
+        unsafe {
+            let start = self.room.as_mut_ptr().add(place).cast::<u8>().add(header);
+            start.copy_from_nonoverlapping(text.as_ptr(), text.len());
+            start.add(text.len()).write(0);
+        }
+        place
+    }
+
+    /// Where a text's header stands, until more is added.
+    fn at(&mut self, place: usize) -> *mut u8 {
+        self.room[place..].as_mut_ptr().cast()
+    }
 }
 
 impl Store {
@@ -68,22 +102,38 @@ impl Store {
                 pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
             );
             let name = CString::new(name).unwrap_or_default();
-            Self { name, rows, shape, inputs, scratch, values: Vec::new(), nulls: Vec::new(), count: 0 }
+            Self {
+                name,
+                rows,
+                shape,
+                inputs,
+                scratch,
+                values: Vec::new(),
+                nulls: Vec::new(),
+                texts: Texts::default(),
+                count: 0,
+            }
         }
     }
 
     /// Adds a row, a text for each column or NULL, as the types read them under the session's settings.
     pub fn push<'a>(&mut self, texts: impl Iterator<Item = Option<&'a str>>) {
-        let (values, nulls) = (&mut self.values, &mut self.nulls);
+        let Self { values, nulls, texts: room, .. } = self;
         values.clear();
         nulls.clear();
-        // SAFETY: values live in the scratch context until the store has copied them. An error in an input function ends
-        // the (sub)transaction, and the memory context is put back by who catches it.
+        room.used = 0;
+        // SAFETY: values live in the scratch context, and texts in the room, until the store has copied them. An error in
+        // an input function ends the (sub)transaction, and the memory context is put back by who catches it.
         unsafe {
             let context = pg_sys::MemoryContextSwitchTo(self.scratch);
             for (input, text) in self.inputs.iter_mut().zip(texts) {
                 nulls.push(text.is_none());
-                values.push(text.map_or(pg_sys::Datum::from(0), |text| input.read(text)));
+                values.push(text.map_or(pg_sys::Datum::from(0), |text| input.read(text, room)));
+            }
+            for ((input, value), _) in self.inputs.iter().zip(&mut *values).zip(&*nulls).filter(|(_, null)| !**null) {
+                if let Input::Text = input {
+                    *value = pg_sys::Datum::from(room.at(value.value()));
+                }
             }
             if values.len() == self.inputs.len() {
                 pg_sys::tuplestore_putvalues(self.rows, self.shape, values.as_mut_ptr(), nulls.as_mut_ptr());
@@ -143,23 +193,32 @@ impl Input {
                     pg_sys::getTypeInputInfo(oid, &mut input, &mut parameter);
                     pg_sys::fmgr_info_cxt(input, &mut *function, pg_sys::CurrentMemoryContext);
                 }
-                Self::Type { function, parameter, modifier: column.modifier }
+                Self::Type { function, parameter, modifier: column.modifier, is_int8: oid == pg_sys::INT8OID }
             }
         }
     }
 
+    /// The value; of a text, its place in the room.
+    ///
     /// # Safety
     /// The result lives in the current memory context.
-    unsafe fn read(&mut self, text: &str) -> pg_sys::Datum {
+    unsafe fn read(&mut self, text: &str, room: &mut Texts) -> pg_sys::Datum {
+        if let Self::Text = self {
+            let place = room.add(pg_sys::VARHDRSZ, text);
+            let size = i32::try_from(pg_sys::VARHDRSZ + text.len()).unwrap_or(i32::MAX);
+            // SAFETY: there is room for a header.
+            unsafe { pgrx::set_varsize_4b(room.at(place).cast(), size) };
+            return pg_sys::Datum::from(place);
+        }
+        if let (Self::Type { is_int8: true, .. }, Ok(number)) = (&*self, text.parse::<i64>()) {
+            return pg_sys::Datum::from(number);
+        }
+        let place = room.add(0, text);
+        let written = room.at(place).cast();
         // SAFETY: the functions are those of the types, and take what InputFunctionCall hands them.
         unsafe {
-            if let Self::Text = self {
-                let length = i32::try_from(text.len()).unwrap_or(i32::MAX);
-                return pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(text.as_ptr().cast(), length));
-            }
-            let written = pg_sys::pnstrdup(text.as_ptr().cast(), text.len());
             match self {
-                Self::Type { function, parameter, modifier } => {
+                Self::Type { function, parameter, modifier, .. } => {
                     pg_sys::InputFunctionCall(&mut **function, written, *parameter, *modifier)
                 }
                 _ => {

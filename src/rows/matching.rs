@@ -8,17 +8,18 @@ use crate::backend::store::Store;
 use crate::error::Result;
 use crate::spi;
 use crate::targets;
-use hashbrown::HashMap;
-use once_core::rows::plan::{self, Fate, Group, Numbers, Plan, Slot};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use once_core::rows::plan::{self, Fate, Grid, Group, Numbers, Plan, Slot};
 use once_core::rows::statements::Column;
 use once_core::rows::value::Cell;
 use once_core::spec::{Merge, OnMatch};
 use std::borrow::Cow;
+use std::hash::BuildHasher;
 
 /// The rows of a batch with the records that they are about.
 pub struct Matched<'a> {
     pub plan: Plan,
-    rows: Vec<plan::Row>,
+    found: Grid<Option<usize>>,
     /// The tracked values of what a line finds by a key, where they are not the line's own.
     told: HashMap<(usize, usize), Vec<Option<String>>>,
     /// What names each record that was found.
@@ -46,12 +47,12 @@ pub fn matched<'a>(
     let there_is_something = || targets::estimated_rows(target.oid).map(|rows| rows > 0);
     let compares = on_match == OnMatch::Update && there_is_something()?;
     let compared = if compares { mergeable(target, batch) } else { Vec::new() };
-    let looked = look_up(target, batch, pending, &compared)?;
+    let (rows, records, finds) = look_up(target, batch, pending, &compared)?;
     let taken = |line: usize| pending[line] && batch.lines[line].refusal.is_none();
-    let plan = plan::plan(&shape, &looked.values, &looked.rows, taken, in_waves);
-    let LookedUp { rows, told, names, changed, .. } = looked;
+    let plan = plan::plan(&shape, &records, &rows, &finds.found, taken, in_waves);
+    let Finds { names, found, told, changed } = finds;
     let changes = vec![Vec::new(); plan.groups.len()];
-    let mut matched = Matched { plan, rows, told, records: names, folded: HashMap::new(), changes };
+    let mut matched = Matched { plan, found, told, records: names, folded: HashMap::new(), changes };
     if on_match == OnMatch::Update {
         matched.folded = folded(target, batch, &matched)?;
         find_changes(target, batch, &mut matched, compares.then_some(changed))?;
@@ -59,24 +60,40 @@ pub fn matched<'a>(
     Ok(matched)
 }
 
-struct LookedUp {
-    rows: Vec<plan::Row>,
-    told: HashMap<(usize, usize), Vec<Option<String>>>,
+/// What lines find.
+struct Finds {
+    /// What names each record that was found.
     names: Vec<String>,
-    /// The tracked values of the records, as numbers.
-    values: Vec<Vec<Option<u32>>>,
-    /// Which columns a line alone would change in the record that its first key finds.
+    /// Of each line, the record that it finds by each key.
+    found: Grid<Option<usize>>,
+    /// The tracked values of what a line finds by a key, where they are not the line's own.
+    told: HashMap<(usize, usize), Vec<Option<String>>>,
+    /// Which of the compared columns a line alone would change in the record that its first key finds.
     changed: HashMap<usize, Vec<bool>>,
 }
 
-/// What a line finds by a key: the name of a record, and its tracked values where they are not the line's own.
-type Find = (usize, usize, String, Option<Vec<Option<String>>>);
-
-/// What lines find, and which of the compared columns each alone would change in what it finds first.
+/// Names, each numbered once.
 #[derive(Default)]
-struct Finds {
-    found: Vec<Find>,
-    changed: HashMap<usize, Vec<bool>>,
+struct Names {
+    names: Vec<String>,
+    numbers: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Names {
+    fn number_of(&mut self, name: String) -> usize {
+        let Self { names, numbers, hasher } = self;
+        let entry = numbers.entry(
+            hasher.hash_one(&name),
+            |number| names[*number] == name,
+            |number| hasher.hash_one(&names[*number]),
+        );
+        let number = *entry.or_insert(names.len()).get();
+        if number == names.len() {
+            names.push(name);
+        }
+        number
+    }
 }
 
 /// What these lines find, key by key: a line is asked about no more where what it has found has its next key, too.
@@ -86,23 +103,24 @@ fn find(target: &Target, batch: &Batch<'_>, lines: &[usize], compared: &[usize])
     let key_slots = KeySlots::of(target, batch);
     let can_find = |key: &KeySlots, line: &Line<'_>| key.is_complete(|slot| line.cell(slot)) && !key.awaits(line);
     let has_some = || spi::over(&[], &target.table.has_some(), &[], |row| row.need::<bool>(1));
+    let mut names = Names::default();
+    let mut found = Grid::filled(None, target.table.keys.len(), batch.lines.len());
+    let (mut told, mut changed) = (HashMap::new(), HashMap::new());
     // A table that was never written to: most first runs are into such a one.
     let records = targets::estimated_rows(target.oid)?;
     if records == 0 && !has_some()?.contains(&true) {
-        return Ok(Finds::default());
+        return Ok(Finds { names: names.names, found, told, changed });
     }
-    let mut finds = Finds { found: Vec::with_capacity(lines.len()), ..Finds::default() };
-    let mut has_found = vec![false; batch.lines.len()];
-    // Of each key, the lines of which it is known what they find.
-    let mut answered = vec![vec![false; batch.lines.len()]; target.table.keys.len()];
+    // Of each line, the keys of which it is not known yet what they find.
+    let mut open = Grid::filled(false, target.table.keys.len(), batch.lines.len());
+    for line in lines {
+        let keys = open.row_mut(*line).iter_mut().zip(&key_slots);
+        keys.for_each(|(open, key)| *open = can_find(key, &batch.lines[*line]));
+    }
     let mut stored: Option<(Vec<usize>, Store)> = None;
     looking_up(records, lines.len(), || {
         for key in 0..target.table.keys.len() {
-            let asked: Vec<usize> = lines
-                .iter()
-                .copied()
-                .filter(|line| !answered[key][*line] && can_find(&key_slots[key], &batch.lines[*line]))
-                .collect();
+            let asked: Vec<usize> = lines.iter().copied().filter(|line| open.row(*line)[key]).collect();
             if asked.is_empty() {
                 continue;
             }
@@ -116,31 +134,38 @@ fn find(target: &Target, batch: &Batch<'_>, lines: &[usize], compared: &[usize])
             let sql = target.table.find(key, target.is_many_keyed(), &columns);
             spi::over(&[&store], &sql, &[], |row| {
                 let line = index(row.need::<i64>(1)?);
-                if let Some(changed) = row.get::<Vec<bool>>(2)?.filter(|_| !has_found[line]) {
-                    finds.changed.insert(line, changed);
+                let found = found.row_mut(line);
+                if let Some(differs) = row.get::<Vec<bool>>(2)?.filter(|_| found.iter().all(Option::is_none)) {
+                    changed.insert(line, differs);
                 }
-                has_found[line] = true;
-                let (name, told) = (row.need::<String>(3)?, row.get::<Vec<Option<String>>>(4)?);
-                for later in key + 1..answered.len() {
-                    // What is yet to be made is NULL in the store, which may be a value of the record's key.
-                    let has_it = row.need::<bool>(later - key + 4)? && can_find(&key_slots[later], &batch.lines[line]);
-                    if has_it && !answered[later][line] {
-                        answered[later][line] = true;
-                        finds.found.push((line, later, name.clone(), told.clone()));
+                let record = names.number_of(row.need(3)?);
+                let values = row.get::<Vec<Option<String>>>(4)?;
+                for (later, open) in open.row_mut(line).iter_mut().enumerate().skip(key + 1) {
+                    // A key with what is yet to be made, which is NULL in the store, is not open.
+                    if *open && row.need::<bool>(later - key + 4)? {
+                        *open = false;
+                        found[later] = Some(record);
+                        told.extend(values.clone().map(|values| ((line, later), values)));
                     }
                 }
-                finds.found.push((line, key, name, told));
+                found[key] = Some(record);
+                told.extend(values.map(|values| ((line, key), values)));
                 Ok(())
             })?;
             stored = Some((asked, store));
         }
         Ok(())
     })?;
-    Ok(finds)
+    Ok(Finds { names: names.names, found, told, changed })
 }
 
-/// The tracked values of all lines as numbers, and the records that their keys find.
-fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usize]) -> Result<LookedUp> {
+/// The tracked values of all lines, and of the records that their keys find, as numbers.
+fn look_up(
+    target: &Target,
+    batch: &Batch<'_>,
+    pending: &[bool],
+    compared: &[usize],
+) -> Result<(plan::Rows, Grid<Option<u32>>, Finds)> {
     let table = &target.table;
     let alive = |line: &usize| pending[*line] && batch.lines[*line].refusal.is_none();
     let alive: Vec<usize> = (0..batch.lines.len()).filter(alive).collect();
@@ -161,12 +186,11 @@ fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usi
     let needed: Vec<Option<usize>> = needed.map(|(field, _)| batch.slot(field)).collect();
     let mut numbers: Vec<Numbers<Cow<'_, str>>> =
         table.tracked.iter().map(|_| Numbers::with_capacity(alive.len())).collect();
-    let mut rows: Vec<plan::Row> = Vec::with_capacity(batch.lines.len());
+    let mut values = Grid::new(slots.len());
     for (number, line) in batch.lines.iter().enumerate() {
         let mut texts = written.remove(&number);
-        let mut values = Vec::with_capacity(slots.len());
-        for (at, slot) in slots.iter().enumerate() {
-            values.push(match slot.map_or(&Cell::Missing, |slot| line.cell(slot)) {
+        values.push(slots.iter().enumerate().map(
+            |(at, slot)| match slot.map_or(&Cell::Missing, |slot| line.cell(slot)) {
                 Cell::Missing => Slot::Missing,
                 Cell::Null => Slot::Null,
                 Cell::Text(text) if canonical[at] || text.starts_with(NEW) => {
@@ -176,63 +200,55 @@ fn look_up(target: &Target, batch: &Batch<'_>, pending: &[bool], compared: &[usi
                     Some(text) => Slot::Is(numbers[at].of(text.into())),
                     None => Slot::Null,
                 },
-            });
-        }
-        let found = vec![None; table.keys.len()];
-        let is_incomplete = needed.iter().any(|slot| slot.is_none_or(|slot| line.cell(slot).text().is_none()));
-        rows.push(plan::Row { values, found, is_incomplete, stands_alone: line.stands_alone });
+            },
+        ));
     }
+    let lacks = |line: &Line<'_>, slot: &Option<usize>| slot.is_none_or(|slot| line.cell(slot).text().is_none());
+    let is_incomplete = batch.lines.iter().map(|line| needed.iter().any(|slot| lacks(line, slot))).collect();
+    let stands_alone = batch.lines.iter().map(|line| line.stands_alone).collect();
 
-    let Finds { found, changed } = find(target, batch, &alive, compared)?;
-    let mut looked = LookedUp { rows, told: HashMap::new(), names: Vec::new(), values: Vec::new(), changed };
-    let mut known: HashMap<String, usize> = HashMap::with_capacity(found.len());
-    for (line, key, name, told) in found {
-        let next = known.len();
-        let record = *known.entry(name).or_insert(next);
-        if record == next {
-            let own = || looked.rows[line].values.iter();
-            looked.values.push(match &told {
+    let finds = find(target, batch, &alive, compared)?;
+    let mut is_known = vec![false; finds.names.len()];
+    let mut records = Grid::filled(None, slots.len(), finds.names.len());
+    for (line, found) in (0..batch.lines.len()).map(|line| (line, finds.found.row(line))) {
+        for (key, record) in found.iter().enumerate().filter_map(|(key, record)| Some((key, (*record)?))) {
+            if std::mem::replace(&mut is_known[record], true) {
+                continue;
+            }
+            let record = records.row_mut(record);
+            match finds.told.get(&(line, key)) {
                 Some(texts) => {
-                    let number = |(text, numbers): (&Option<String>, &mut Numbers<Cow<'_, str>>)| {
-                        text.as_ref().map(|text| numbers.of(text.clone().into()))
-                    };
-                    texts.iter().zip(&mut numbers).map(number).collect()
+                    for ((value, text), numbers) in record.iter_mut().zip(texts).zip(&mut numbers) {
+                        *value = text.as_ref().map(|text| numbers.of(text.clone().into()));
+                    }
                 }
                 // What the line awaits is NULL there.
-                None => own()
-                    .zip(&slots)
-                    .map(|(value, slot)| match value {
-                        Slot::Is(value) if slot.is_some_and(|s| awaited(batch.lines[line].cell(s)).is_none()) => {
-                            Some(*value)
+                None => {
+                    for ((value, own), slot) in record.iter_mut().zip(values.row(line)).zip(&slots) {
+                        if let Slot::Is(own) = own
+                            && slot.is_some_and(|slot| awaited(batch.lines[line].cell(slot)).is_none())
+                        {
+                            *value = Some(*own);
                         }
-                        _ => None,
-                    })
-                    .collect(),
-            });
-        }
-        looked.rows[line].found[key] = Some(record);
-        if let Some(told) = told {
-            looked.told.insert((line, key), told);
+                    }
+                }
+            }
         }
     }
-    looked.names = vec![String::new(); known.len()];
-    for (name, record) in known {
-        looked.names[record] = name;
-    }
-    Ok(looked)
+    Ok((plan::Rows { values, is_incomplete, stands_alone }, records, finds))
 }
 
 /// Whether the lines of these groups still find what they found, asked when their records are locked.
 pub fn is_still_so(target: &Target, batch: &Batch<'_>, matched: &Matched<'_>, groups: &[usize]) -> Result<bool> {
     let lines: Vec<usize> = groups.iter().flat_map(|group| matched.group(*group).rows.iter().copied()).collect();
-    let found = find(target, batch, &lines, &[])?.found;
-    let same = |(line, key, name, told): &Find| {
-        let record = matched.rows[*line].found[*key];
-        record.is_some_and(|record| matched.records[record] == *name)
-            && matched.told.get(&(*line, *key)) == told.as_ref()
+    let now = find(target, batch, &lines, &[])?;
+    let keys = || 0..target.table.keys.len();
+    let is_same = |line: usize, key: usize| {
+        let then = matched.found.row(line)[key].map(|record| &matched.records[record]);
+        then == now.found.row(line)[key].map(|record| &now.names[record])
+            && matched.told.get(&(line, key)) == now.told.get(&(line, key))
     };
-    let then: usize = lines.iter().map(|line| matched.rows[*line].found.iter().flatten().count()).sum();
-    Ok(found.len() == then && found.iter().all(same))
+    Ok(lines.iter().all(|line| keys().all(|key| is_same(*line, key))))
 }
 
 /// What a record can't be made without, and the line has not.
@@ -262,7 +278,7 @@ fn find_changes(
         let Some(record) = group.record else { continue };
         groups.push(at);
         match (&known, group.rows.as_slice()) {
-            (Some(known), [only]) if matched.rows[*only].found.iter().flatten().next() == Some(&record) => {
+            (Some(known), [only]) if matched.found.row(*only).iter().flatten().next() == Some(&record) => {
                 if let Some(differs) = known.get(only) {
                     matched.changes[at] = names(differs);
                 }

@@ -32,15 +32,51 @@ pub struct Shape {
     pub on_match: OnMatch,
 }
 
-/// A row: its tracked values, and the record that the database has by each key.
+/// Rows of so many cells each, in one piece: there are many.
 #[derive(Debug, Clone)]
-pub struct Row {
-    pub values: Vec<Slot>,
-    pub found: Vec<Option<usize>>,
+pub struct Grid<T> {
+    width: usize,
+    cells: Vec<T>,
+}
+
+impl<T: Clone> Grid<T> {
+    pub fn new(width: usize) -> Self {
+        Self { width, cells: Vec::new() }
+    }
+
+    pub fn filled(cell: T, width: usize, rows: usize) -> Self {
+        Self { width, cells: vec![cell; width * rows] }
+    }
+
+    pub fn push(&mut self, row: impl Iterator<Item = T>) {
+        self.cells.extend(row.take(self.width));
+    }
+
+    pub fn row(&self, number: usize) -> &[T] {
+        &self.cells[number * self.width..][..self.width]
+    }
+
+    pub fn row_mut(&mut self, number: usize) -> &mut [T] {
+        &mut self.cells[number * self.width..][..self.width]
+    }
+}
+
+/// Rows.
+#[derive(Debug)]
+pub struct Rows {
+    /// The tracked values.
+    pub values: Grid<Slot>,
     /// Whether it lacks what a new record can't do without.
-    pub is_incomplete: bool,
+    pub is_incomplete: Vec<bool>,
     /// Whether it is to be written apart from other rows about its record.
-    pub stands_alone: bool,
+    pub stands_alone: Vec<bool>,
+}
+
+/// One of them, with the record that the database has by each key.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    values: &'a [Slot],
+    found: &'a [Option<usize>],
 }
 
 /// What becomes of a row.
@@ -106,12 +142,14 @@ impl<T: Hash + Eq> Numbers<T> {
     }
 }
 
-/// Plans the rows that are `taken` (the others are as if they were not there). `records` are the tracked values of the
-/// records that were found. `in_waves`: goes as far only as all can be written at once.
+/// Plans the rows that are `taken` (the others are as if they were not there). `records`: the tracked values of the records
+/// that the database has; `found`: by each key of a row, one of these. `in_waves`: goes as far only as all can be written at
+/// once.
 pub fn plan(
     shape: &Shape,
-    records: &[Vec<Option<u32>>],
-    rows: &[Row],
+    records: &Grid<Option<u32>>,
+    rows: &Rows,
+    found: &Grid<Option<usize>>,
     taken: impl Fn(usize) -> bool,
     in_waves: bool,
 ) -> Plan {
@@ -119,7 +157,8 @@ pub fn plan(
     let mut plan = Plan::default();
     let mut group_of: HashMap<Holder, usize> = HashMap::new();
     let mut is_over = false;
-    for (number, row) in rows.iter().enumerate() {
+    for (number, (is_incomplete, stands_alone)) in rows.is_incomplete.iter().zip(&rows.stands_alone).enumerate() {
+        let row = Row { values: rows.values.row(number), found: found.row(number) };
         if !taken(number) {
             plan.fates.push(Fate::Keyless);
             continue;
@@ -131,7 +170,7 @@ pub fn plan(
         let fate = match state.find(row) {
             None => Fate::Keyless,
             Some(found) => match found.as_slice() {
-                [] if row.is_incomplete => Fate::Incomplete,
+                [] if *is_incomplete => Fate::Incomplete,
                 [] => {
                     let group = plan.groups.len();
                     plan.groups.push(Group { record: None, rows: vec![number] });
@@ -153,7 +192,7 @@ pub fn plan(
                         let change = state.change_by(holder, row);
                         let makes_a_key =
                             in_waves && change.as_ref().is_some_and(|change| state.makes_a_key(change, row));
-                        let stands_apart = || group_of.contains_key(&holder) && (row.stands_alone || makes_a_key);
+                        let stands_apart = || group_of.contains_key(&holder) && (*stands_alone || makes_a_key);
                         if in_waves && (state.takes_over(holder, row) || stands_apart()) {
                             is_over = true;
                             plan.fates.push(Fate::Later);
@@ -196,7 +235,7 @@ struct Change {
 /// What the rows so far have made of the records.
 struct State<'a> {
     shape: &'a Shape,
-    records: &'a [Vec<Option<u32>>],
+    records: &'a Grid<Option<u32>>,
     /// Several values as one: pairs of the value and of those before it.
     tuples: Numbers<(u32, Option<u32>)>,
     /// Who has a key now, where that is not as the database has it.
@@ -206,7 +245,7 @@ struct State<'a> {
 
 impl State<'_> {
     /// Whom each complete key finds; `None` where none is complete.
-    fn find(&mut self, row: &Row) -> Option<Vec<(usize, Holder)>> {
+    fn find(&mut self, row: Row<'_>) -> Option<Vec<(usize, Holder)>> {
         let (mut found, mut keyed) = (Vec::new(), false);
         for key in 0..self.shape.keys.len() {
             let value = |column: usize| match row.values[column] {
@@ -247,12 +286,12 @@ impl State<'_> {
     fn values(&self, holder: Holder) -> &[Option<u32>] {
         match (self.now.get(&holder), holder) {
             (Some(values), _) => values,
-            (None, Holder::Record(record)) => &self.records[record],
+            (None, Holder::Record(record)) => self.records.row(record),
             (None, Holder::New(_)) => &[],
         }
     }
 
-    fn contradiction(&self, holder: Holder, row: &Row) -> Option<usize> {
+    fn contradiction(&self, holder: Holder, row: Row<'_>) -> Option<usize> {
         if self.shape.confirm.is_empty() {
             return None;
         }
@@ -263,21 +302,21 @@ impl State<'_> {
 
     /// Whether merging the row gives a record a key that the database has of another, which gives it up among the rows
     /// before: one statement can't write both.
-    fn takes_over(&self, holder: Holder, row: &Row) -> bool {
+    fn takes_over(&self, holder: Holder, row: Row<'_>) -> bool {
         let other = |record: &Option<usize>| record.is_some_and(|record| Holder::Record(record) != holder);
         row.found.iter().any(other)
     }
 
-    fn create(&mut self, holder: Holder, row: &Row) {
+    fn create(&mut self, holder: Holder, row: Row<'_>) {
         let values = row.values.iter().map(|slot| if let Slot::Is(value) = slot { Some(*value) } else { None });
         self.change(holder, Change { before: vec![None; row.values.len()], after: values.collect() });
     }
 
     /// What the holder's values were and are when the row has been merged into them; `None` where it changes nothing.
-    fn change_by(&self, holder: Holder, row: &Row) -> Option<Change> {
+    fn change_by(&self, holder: Holder, row: Row<'_>) -> Option<Change> {
         let before = self.values(holder);
         let merged = || {
-            before.iter().zip(&row.values).zip(&self.shape.merges).map(|((before, row), merge)| {
+            before.iter().zip(row.values).zip(&self.shape.merges).map(|((before, row), merge)| {
                 match (merge, row, before) {
                     (Merge::Keep, _, Some(before)) => Some(*before),
                     (_, Slot::Is(value), _) => Some(*value),
@@ -300,7 +339,7 @@ impl State<'_> {
     }
 
     /// Whether the row and the values before it together make a key that nobody was asked for.
-    fn makes_a_key(&mut self, change: &Change, row: &Row) -> bool {
+    fn makes_a_key(&mut self, change: &Change, row: Row<'_>) -> bool {
         let given = |column: usize| if let Slot::Is(value) = row.values[column] { Some(value) } else { None };
         (0..self.shape.keys.len()).any(|key| {
             let made = self.tuple(key, |column| change.after[column]);

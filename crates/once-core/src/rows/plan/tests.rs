@@ -13,15 +13,31 @@ fn shape(on_match: OnMatch) -> Shape {
 fn run(shape: &Shape, records: &[[u32; 3]], rows: &[[u32; 3]]) -> Plan {
     let records: Vec<Vec<Option<u32>>> =
         records.iter().map(|record| record.iter().map(|v| (*v > 0).then_some(*v)).collect()).collect();
-    let rows: Vec<Row> = rows
-        .iter()
-        .map(|row| {
-            let values = row.iter().map(|v| if *v > 0 { Slot::Is(*v) } else { Slot::Null }).collect();
-            let find = |column: usize| records.iter().position(|r| row[column] > 0 && r[column] == Some(row[column]));
-            Row { values, found: vec![find(PHONE), find(IC)], is_incomplete: false, stands_alone: false }
-        })
-        .collect();
-    plan(shape, &records, &rows, |_| true, false)
+    let slot = |v: u32| if v > 0 { Slot::Is(v) } else { Slot::Null };
+    let find =
+        |row: &[u32; 3], column: usize| records.iter().position(|r| row[column] > 0 && r[column] == Some(row[column]));
+    let rows = rows.iter().map(|row| (row.map(slot), [find(row, PHONE), find(row, IC)]));
+    plan_of(shape, grid(records.iter().cloned()), rows, false)
+}
+
+fn grid<T: Clone>(rows: impl IntoIterator<Item: IntoIterator<Item = T>>) -> Grid<T> {
+    let rows: Vec<Vec<T>> = rows.into_iter().map(|row| row.into_iter().collect()).collect();
+    let mut grid = Grid::new(rows.first().map_or(0, Vec::len));
+    rows.into_iter().for_each(|row| grid.push(row.into_iter()));
+    grid
+}
+
+/// Plans rows of these values that find these records.
+fn plan_of<const V: usize, const K: usize>(
+    shape: &Shape,
+    records: Grid<Option<u32>>,
+    rows: impl IntoIterator<Item = ([Slot; V], [Option<usize>; K])>,
+    in_waves: bool,
+) -> Plan {
+    let (values, found): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let none = vec![false; values.len()];
+    let rows = Rows { values: grid(values), is_incomplete: none.clone(), stands_alone: none };
+    plan(shape, &records, &rows, &grid(found), |_| true, in_waves)
 }
 
 fn groups(plan: &Plan) -> Vec<(Option<usize>, Vec<usize>)> {
@@ -81,19 +97,14 @@ fn who_skips_takes_any_hit() {
 #[test]
 fn a_wave_ends_where_a_key_changes_hands() {
     let shape = shape(OnMatch::Update);
-    let records = [vec![Some(1), Some(7), None], vec![Some(2), Some(8), None]];
+    let records = grid([[Some(1), Some(7), None], [Some(2), Some(8), None]]);
     // The first record takes ic 9; then the second its 7, which the database still has of the first.
-    let row = |phone: u32, ic: u32, found: [Option<usize>; 2]| Row {
-        values: vec![Slot::Is(phone), Slot::Is(ic), Slot::Null],
-        found: found.to_vec(),
-        is_incomplete: false,
-        stands_alone: false,
-    };
+    let row = |phone: u32, ic: u32, found: [Option<usize>; 2]| ([Slot::Is(phone), Slot::Is(ic), Slot::Null], found);
     let rows = [row(1, 9, [Some(0), None]), row(2, 7, [Some(1), Some(0)]), row(3, 5, [None, None])];
-    let wave = plan(&shape, &records, &rows, |_| true, true);
+    let wave = plan_of(&shape, records.clone(), rows, true);
     assert_eq!(groups(&wave), [(Some(0), vec![0])]);
     assert_eq!(wave.fates[1..], [Fate::Later, Fate::Later]);
-    let whole = plan(&shape, &records, &rows, |_| true, false);
+    let whole = plan_of(&shape, records, rows, false);
     assert_eq!(groups(&whole), [(Some(0), vec![0]), (Some(1), vec![1]), (None, vec![2])]);
 }
 
@@ -108,15 +119,13 @@ fn null_may_be_a_value_of_a_key() {
     // One key of two columns, the second may be NULL.
     let key = Key { columns: vec![0, 1], null_counts: vec![false, true] };
     let shape = Shape { keys: vec![key], confirm: vec![], merges: vec![Merge::Coalesce; 2], on_match: OnMatch::Update };
-    let row =
-        |a: Slot, b: Slot| Row { values: vec![a, b], found: vec![None], is_incomplete: false, stands_alone: false };
     let rows = [
-        row(Slot::Is(1), Slot::Null),
-        row(Slot::Is(1), Slot::Missing),
-        row(Slot::Is(1), Slot::Is(2)),
-        row(Slot::Null, Slot::Is(2)),
+        [Slot::Is(1), Slot::Null],
+        [Slot::Is(1), Slot::Missing],
+        [Slot::Is(1), Slot::Is(2)],
+        [Slot::Null, Slot::Is(2)],
     ];
-    let plan = plan(&shape, &[], &rows, |_| true, false);
+    let plan = plan_of(&shape, Grid::new(2), rows.map(|row| (row, [None])), false);
     assert_eq!(groups(&plan), [(None, vec![0, 1]), (None, vec![2])]);
     assert_eq!(plan.fates[3], Fate::Keyless);
 }
