@@ -15,7 +15,7 @@ use crate::error::{OnceError, Result};
 use crate::jobs::{self, Failure, Stop};
 use crate::progress::{Phase, Progress};
 use crate::spi;
-use once_core::rows::statements::{Column, Table};
+use once_core::rows::statements::Table;
 use once_core::spec::{Ambiguous, Missing, OnError, OnMatch, Spec};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -309,13 +309,12 @@ fn parts(target: &Target) -> Value {
         parts.push((LINKS + i16::try_from(at).unwrap_or(0), &link.table));
     }
     let part = |(part, table): (i16, &Table)| {
-        let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
         json!({
             "part": part,
             "schema": table.relation.schema,
             "table": table.relation.name,
-            "identity": names(&table.identity),
-            "columns": names(&table.columns),
+            "identity": table.identity.iter().map(|column| &column.name).collect::<Vec<_>>(),
+            "columns": table.digested().map(|column| &column.name).collect::<Vec<_>>(),
         })
     };
     parts.into_iter().map(part).collect()

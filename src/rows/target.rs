@@ -82,6 +82,7 @@ impl Target {
             return Err(bad_spec(wrong("timezone", reason, remedy)));
         }
         columns::require_merges(&table, &spec).map_err(|(name, must)| columns::wrong_merge(&table, &name, must))?;
+        relatives::require_details(&name, &table, &spec)?;
         let keys = keys::keys(&table, &spec)?;
         let merge = |column: &Column| spec.merge_of(&column.name).clone();
         let mut columns: Vec<statements::Column> = table
@@ -107,6 +108,7 @@ impl Target {
             scope: spec.scope.clone(),
             job_column: spec.job_column.clone(),
             protect: spec.protect.clone(),
+            derived: spec.derived.clone(),
             columns,
         };
         let fields = columns::fields(&table, &spec)?;

@@ -45,6 +45,7 @@ pub(super) fn require_columns(table: &Table, spec: &RowsSpec) -> Result<()> {
     wanted.extend(clocks.map(|name| (name.as_str(), "timestamptz".to_string())));
     wanted.extend(spec.references.keys().map(|name| (name.as_str(), "bigint".to_string())));
     wanted.extend(spec.job_column.iter().map(|name| (name.as_str(), "uuid".to_string())));
+    wanted.extend(spec.derived.iter().map(|name| (name.as_str(), "text".to_string())));
     wanted.extend(spec.protect.iter().map(|name| (name.as_str(), "boolean NOT NULL DEFAULT false".to_string())));
     let mut once: Vec<(&str, String)> = Vec::new();
     for (name, sql_type) in wanted {
@@ -170,7 +171,8 @@ pub fn statement_columns<'c>(columns: impl Iterator<Item = &'c Column>) -> Vec<s
 pub(super) fn fields(table: &Table, spec: &RowsSpec) -> Result<Vec<Field>> {
     let kept: Vec<&String> = spec.normalize.values().flat_map(|n| n.raw.iter().chain(&n.version)).collect();
     let open = |name: &String| {
-        let own = spec.job_column.as_ref() == Some(name) || spec.protect.as_ref() == Some(name) || kept.contains(&name);
+        let set = spec.job_column.iter().chain(&spec.protect).chain(&spec.derived);
+        let own = set.chain(kept.iter().copied()).any(|own| own == name);
         let named = spec.columns.as_ref().is_none_or(|columns| columns.contains(name))
             || spec.tracked().contains(&name.as_str());
         (named && !own) || kept.contains(&name)

@@ -3,6 +3,7 @@
 use super::Target;
 use super::columns::{Field, statement_columns};
 use crate::error::{OnceError, Result};
+use crate::spi;
 use crate::targets::{self, Column, Table};
 use once_core::rows::statements::{self, Links};
 use once_core::spec::{Missing, RowsSpec, wrong};
@@ -140,8 +141,37 @@ pub(super) fn link_table(
             tracked: Vec::new(),
             scope: None,
             job_column: None,
+            derived: Vec::new(),
             protect: None,
             relation,
         },
     })
+}
+
+/// That the tables of details are there, and their rows go with the record.
+pub(super) fn require_details(name: &str, table: &Table, spec: &RowsSpec) -> Result<()> {
+    if spec.details.is_empty() {
+        return Ok(());
+    }
+    let cascading: Vec<String> = spi::known(
+        "SELECT c.relname::text FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class t ON t.oid = k.confrelid \
+         WHERE k.contype = 'f' AND k.confrelid = $1 AND k.confdeltype = 'c' AND c.relnamespace = t.relnamespace",
+        &[table.oid.into()],
+        |row| row.need(1),
+    )?;
+    match spec.details.iter().find(|detail| !cascading.contains(detail)) {
+        None => Ok(()),
+        Some(detail) => Err(OnceError::BadSpec {
+            target: name.into(),
+            error: wrong(
+                "details",
+                format!(
+                    "no foreign key ON DELETE CASCADE of {} leads to {}",
+                    table.relation.beside(detail),
+                    table.relation
+                ),
+                "Name tables whose rows are deleted with the record that they are parts of.",
+            ),
+        }),
+    }
 }

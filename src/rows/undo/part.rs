@@ -32,6 +32,8 @@ pub struct Part {
     /// be so with a value of these columns.
     pub hidden: Vec<Relation>,
     pub hidden_by_value: Vec<(Relation, Vec<String>)>,
+    /// Tables beside it whose rows go with its records.
+    details: Vec<String>,
     /// What was done to records of it.
     pub made: bool,
     pub changed: bool,
@@ -44,6 +46,22 @@ struct Declared {
     identity: Result<Vec<String>>,
     protect: Option<String>,
     job_column: Option<String>,
+    derived: Vec<String>,
+    details: Vec<String>,
+}
+
+impl Declared {
+    /// As the spec of the table's target says; what that protects is no matter where another refers to it.
+    fn by(table: Table, spec: &RowsSpec) -> Self {
+        Self {
+            identity: identity(&table, spec),
+            table,
+            protect: None,
+            job_column: spec.job_column.clone(),
+            derived: spec.derived.clone(),
+            details: spec.details.clone(),
+        }
+    }
 }
 
 impl Part {
@@ -107,7 +125,7 @@ impl Part {
     }
 
     fn find(job: &Job, spec: &RowsSpec, number: i16, trusted: bool) -> Result<Self> {
-        let Declared { table, identity, protect, job_column } = declared(job, spec, number)?;
+        let Declared { table, identity, protect, job_column, derived, details } = declared(job, spec, number)?;
         if !table.is_table {
             return Err(OnceError::NotATable { relation: table.relation });
         }
@@ -130,7 +148,8 @@ impl Part {
         targets::missing(&table, &wanted.collect::<Vec<_>>())?;
         let named = |names: &[String]| statement_columns(names.iter().filter_map(|name| table.column(name)));
         let constant = constant_defaults(table.oid)?;
-        let later = table.columns.iter().filter(|c| !c.generated_always && !digested.contains(&c.name));
+        let is_compared = |name| digested.contains(name) || derived.contains(name);
+        let later = table.columns.iter().filter(|c| !c.generated_always && !is_compared(&c.name));
         let mut later = statement_columns(later);
         for column in later.iter_mut().filter(|column| !constant.contains(&column.name)) {
             column.default = None;
@@ -147,6 +166,7 @@ impl Part {
             referring: Vec::new(),
             hidden: Vec::new(),
             hidden_by_value: Vec::new(),
+            details,
             made: false,
             changed: false,
             table,
@@ -157,7 +177,7 @@ impl Part {
     /// that deletes or changes rows does that with its owner's rights, unseen.
     fn find_referring(&mut self) -> Result<()> {
         let keys = spi::known(
-            "SELECT n.nspname::text, c.relname::text, k.conrelid = k.confrelid, k.confdeltype IN ('c', 'n', 'd'), k.confupdtype::text, \
+            "SELECT n.nspname::text, c.relname::text, k.conrelid = k.confrelid, k.confdeltype::text, k.confupdtype::text, \
              has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid), u.names, u.joins \
              FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              CROSS JOIN LATERAL (SELECT array_agg(ta.attname::text) AS names, string_agg(format('t.%I OPERATOR(%I.%s) c.%I', ta.attname, opn.nspname, op.oprname, ca.attname) \
@@ -170,14 +190,17 @@ impl Part {
             &[self.table.oid.into()],
             |row| {
                 let relation = Relation { schema: row.need(1)?, name: row.need(2)? };
-                let (itself, acts, on_update) = (row.need::<bool>(3)?, row.need::<bool>(4)?, row.need::<String>(5)?);
-                Ok((relation, itself, acts, on_update, row.need::<bool>(6)?, row.need(7)?, row.need::<String>(8)?))
+                let (itself, on_delete, on_update) =
+                    (row.need::<bool>(3)?, row.need::<String>(4)?, row.need::<String>(5)?);
+                Ok((relation, itself, on_delete, on_update, row.need::<bool>(6)?, row.need(7)?, row.need::<String>(8)?))
             },
         )?;
         let same: Vec<String> = self.identity.iter().map(|c| format!("c.{0} = t.{0}", quote(&c.name))).collect();
         let other = format!(" AND NOT ({})", same.join(" AND "));
-        for (relation, itself, acts, on_update, seen, columns, joins) in keys {
-            if !seen && acts {
+        for (relation, itself, on_delete, on_update, seen, columns, joins) in keys {
+            let is_beside = relation.schema == self.table.relation.schema;
+            let goes_with_it = on_delete == "c" && is_beside && self.details.contains(&relation.name);
+            if !seen && !goes_with_it && ["c", "n", "d"].contains(&on_delete.as_str()) {
                 self.hidden.push(relation.clone());
             }
             if !seen && ["n", "d"].contains(&on_update.as_str()) {
@@ -192,6 +215,7 @@ impl Part {
                     ),
                     table: relation.name,
                     columns,
+                    holds_record: !goes_with_it,
                     holds_values: on_update != "c",
                 });
             }
@@ -206,8 +230,7 @@ fn declared(job: &Job, spec: &RowsSpec, number: i16) -> Result<Declared> {
     let at = |from: i16| usize::try_from(number - from).ok();
     if number == OWN {
         let table = found(job.relation.clone())?;
-        let (protect, job_column) = (spec.protect.clone(), spec.job_column.clone());
-        return Ok(Declared { identity: identity(&table, spec), table, protect, job_column });
+        return Ok(Declared { protect: spec.protect.clone(), ..Declared::by(table, spec) });
     }
     if number >= LINKS {
         let link = at(LINKS).and_then(|at| spec.links.get(at)).ok_or_else(|| unreadable(job))?;
@@ -216,7 +239,8 @@ fn declared(job: &Job, spec: &RowsSpec, number: i16) -> Result<Declared> {
         let primary = targets::primary_key(&table)?;
         let named = || std::iter::once(&link.id).chain(link.columns.keys()).cloned().collect();
         let identity = if primary.is_empty() { named() } else { primary };
-        return Ok(Declared { identity: Ok(identity), table, protect: None, job_column: None });
+        let identity = Ok(identity);
+        return Ok(Declared { identity, table, protect: None, job_column: None, derived: vec![], details: vec![] });
     }
     let reference = at(1).and_then(|at| spec.references.values().nth(at));
     let reference =
@@ -224,7 +248,7 @@ fn declared(job: &Job, spec: &RowsSpec, number: i16) -> Result<Declared> {
     let (relation, Spec::Rows(spec)) = targets::lookup(&reference.target)? else { return Err(unreadable(job)) };
     let table = found(relation)?;
     targets::require_vouched(&reference.target, &[table.oid])?;
-    Ok(Declared { identity: identity(&table, &spec), table, protect: None, job_column: spec.job_column })
+    Ok(Declared::by(table, &spec))
 }
 
 fn unreadable(job: &Job) -> OnceError {

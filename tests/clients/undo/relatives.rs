@@ -34,6 +34,39 @@ fn records_that_others_refer_to_stay() -> Result<()> {
     Ok(())
 }
 
+/// Details go with the record that they are parts of; what a trigger derives from them is no change of it.
+#[test]
+fn details_go_and_what_is_derived_is_no_change() -> Result<()> {
+    let tables = "CREATE TABLE t (id bigint PRIMARY KEY, code text UNIQUE, lines bigint NOT NULL DEFAULT 0);
+        CREATE TABLE line (t_id bigint NOT NULL REFERENCES t ON DELETE CASCADE, note text);
+        CREATE TABLE claim (t_id bigint NOT NULL REFERENCES t ON DELETE CASCADE);
+        CREATE FUNCTION counted() RETURNS trigger LANGUAGE plpgsql AS
+          'BEGIN UPDATE t SET lines = lines + 1 WHERE id = NEW.t_id; RETURN NULL; END';
+        CREATE TRIGGER counted AFTER INSERT ON line FOR EACH ROW EXECUTE FUNCTION counted()";
+    let (_db, mut client) =
+        with("details", tables, r#"{"match": [["code"]], "derived": ["lines"], "details": ["line"]}"#)?;
+    let rows = r#"[{"id": 1, "code": "a", "lines": 7}, {"id": 2, "code": "b"}, {"id": 3, "code": "c"}]"#;
+    let answer = call(&mut client, "ingest('t', $1::text::jsonb)", &[&rows])?;
+    assert_eq!(answer["ignored_fields"], json!(["lines"]));
+    let job = imported(&answer)?;
+    client.batch_execute("INSERT INTO line VALUES (1, 'x'), (1, 'y'), (3, 'z'); INSERT INTO claim VALUES (3)")?;
+    assert_eq!(text(&mut client, "SELECT string_agg(lines::text, ',' ORDER BY id) FROM t")?, "2,0,1");
+    assert_eq!(verified(&mut client, job)?, true);
+    assert_eq!(undo(&mut client, job)?, [2, 1, 0]);
+    assert_eq!(
+        text(&mut client, "SELECT (SELECT string_agg(code, ',') FROM t) || (SELECT string_agg(note, ',') FROM line)")?,
+        "cz"
+    );
+    // A table whose rows would stay is no detail.
+    client.batch_execute("CREATE TABLE other (t_id bigint REFERENCES t)")?;
+    for table in ["other", "missing"] {
+        let spec = format!(r#"{{"match": [["code"]], "details": ["{table}"]}}"#);
+        let register = "SELECT once.create_target('u', 't', $1::text::jsonb)";
+        assert_eq!(refused_well(&mut client, register, &[&spec])?, "22023", "{table}");
+    }
+    Ok(())
+}
+
 /// A value that others refer to: theirs may follow it, as the foreign key says, but never be lost for it.
 #[test]
 fn values_that_others_refer_to_stay_referred_to() -> Result<()> {

@@ -29,6 +29,8 @@ pub struct Referring {
     pub columns: Vec<String>,
     /// That a row of it refers to `t`; another one than `t` itself.
     pub exists: String,
+    /// Whether it hinders that the record goes: it does not where its rows go, too.
+    pub holds_record: bool,
     /// Whether it hinders that the values change: it does not where they change with them.
     pub holds_values: bool,
 }
@@ -90,6 +92,10 @@ impl Images<'_> {
         self.referring.iter().filter(move |key| key.holds_values && key.columns.contains(&name))
     }
 
+    fn holding_record(&self) -> impl Iterator<Item = &Referring> {
+        self.referring.iter().filter(|key| key.holds_record)
+    }
+
     /// That the value is still the job's, and nobody refers to it.
     fn goes_back(&self, column: &Column) -> String {
         let held: Vec<String> = self.holding(column).map(|key| format!(" AND NOT {}", key.exists)).collect();
@@ -103,7 +109,7 @@ impl Images<'_> {
                 conditions.iter().map(|(when, table)| format!(" WHEN {when} THEN {}", literal(table))).collect();
             if whens.is_empty() { "NULL::pg_catalog.text".into() } else { format!("CASE{} END", whens.concat()) }
         };
-        let of_record = self.referring.iter().map(|key| (key.exists.clone(), key.table.as_str())).collect();
+        let of_record = self.holding_record().map(|key| (key.exists.clone(), key.table.as_str())).collect();
         let of_values = columns.iter().flat_map(|column| {
             let when = move |key: &Referring| format!("m.after ? {} AND {}", literal(&column.name), key.exists);
             self.holding(column).map(move |key| (when(key), key.table.as_str()))
@@ -160,7 +166,7 @@ impl Images<'_> {
     /// Deletes the records numbered `$3` that the job made, where they are as it made them and not protected. Gives the
     /// numbers.
     pub fn delete(&self) -> String {
-        let referring: Vec<String> = self.referring.iter().map(|key| key.exists.clone()).collect();
+        let referring: Vec<String> = self.holding_record().map(|key| key.exists.clone()).collect();
         format!(
             "DELETE FROM {} t USING {} m WHERE {} AND {} AND {} AND NOT {} AND NOT {} RETURNING m.number",
             self.relation,

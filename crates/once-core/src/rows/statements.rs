@@ -41,6 +41,8 @@ pub struct Table {
     pub scope: Option<String>,
     pub job_column: Option<String>,
     pub protect: Option<String>,
+    /// Columns that the table's own triggers fill.
+    pub derived: Vec<String>,
 }
 
 /// How the stores' own columns begin, beside those of the table.
@@ -408,9 +410,14 @@ impl Table {
         )
     }
 
+    /// The columns that a digest is taken of.
+    pub fn digested(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| !self.derived.contains(&column.name))
+    }
+
     /// A number that tells a record from every other state of it.
     fn digest(&self, alias: &str) -> String {
-        let values: Vec<String> = self.columns.iter().map(|column| column.hashed(alias)).collect();
+        let values: Vec<String> = self.digested().map(|column| column.hashed(alias)).collect();
         format!("pg_catalog.hash_record_extended(ROW({}), 0)", values.join(", "))
     }
 }

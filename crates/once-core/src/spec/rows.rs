@@ -53,6 +53,12 @@ pub struct RowsSpec {
     /// A uuid column that gets the job's id in every record that is inserted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_column: Option<String>,
+    /// Columns that triggers of the table fill: no row does, and for a rollback they are no change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub derived: Vec<String>,
+    /// Tables beside it whose rows are parts of the record: their foreign keys (`ON DELETE CASCADE`) let a rollback delete both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
     /// The only columns that rows may fill; all that can be written when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
@@ -231,7 +237,7 @@ fn utc() -> String {
     "UTC".into()
 }
 
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 18] = [
     "match",
     "scope",
     "confirm",
@@ -247,6 +253,8 @@ const FIELDS: [&str; 16] = [
     "timezone",
     "protect",
     "job_column",
+    "derived",
+    "details",
     "columns",
 ];
 
@@ -282,7 +290,9 @@ impl RowsSpec {
         if self.keys.iter().enumerate().any(|(i, key)| self.keys[..i].contains(key)) {
             return Err(wrong("match", "a key is named twice", "Name it once."));
         }
-        for (field, names) in [("confirm", self.confirm.as_slice()), ("required", &self.required)] {
+        for (field, names) in
+            [("confirm", self.confirm.as_slice()), ("required", &self.required), ("derived", &self.derived)]
+        {
             if let Some(twice) = first_repeated(names) {
                 return Err(wrong(field, format!("column \"{twice}\" is named twice"), "Name it once."));
             }
@@ -328,17 +338,27 @@ impl RowsSpec {
         Ok(())
     }
 
-    /// Columns that pg_once or the application sets are not for rows to fill.
+    /// Columns that pg_once, the application or a trigger sets are not for rows to fill.
     fn check_own_columns(&self) -> Result<(), SpecError> {
-        for (field, name) in [("protect", &self.protect), ("job_column", &self.job_column)] {
-            let Some(name) = name else { continue };
+        let own = self.protect.iter().map(|name| ("protect", name));
+        let own = own.chain(self.job_column.iter().map(|name| ("job_column", name)));
+        for (field, name) in own.chain(self.derived.iter().map(|name| ("derived", name))) {
             let named = self.keys.iter().flatten().chain(&self.confirm).chain(&self.required);
             let named = named.chain(&self.scope).chain(self.columns.iter().flatten());
             let named = named.chain(self.normalize.keys()).chain(self.references.keys());
             if named.chain(self.merge.keys()).any(|other| other == name) {
-                let remedy = format!("Leave \"{name}\" out elsewhere: pg_once or your application sets it.");
+                let remedy = format!(
+                    "Leave \"{name}\" out elsewhere: {} sets it.",
+                    if field == "derived" { "a trigger" } else { "pg_once or your application" }
+                );
                 return Err(wrong(field, format!("column \"{name}\" is not filled by rows"), remedy));
             }
+        }
+        if let Some(name) =
+            self.derived.iter().find(|name| [&self.protect, &self.job_column].contains(&&Some((*name).clone())))
+        {
+            let remedy = format!("Leave \"{name}\" out of \"derived\".");
+            return Err(wrong("derived", format!("column \"{name}\" is the protect or the job column"), remedy));
         }
         if self.protect.is_some() && self.protect == self.job_column {
             return Err(wrong("protect", "the protect column is the job's", "Name a boolean column of its own."));
@@ -394,7 +414,8 @@ fn check_type(field: &str, value: &Value) -> Result<(), SpecError> {
         "match" => {
             typed::<Vec<Vec<String>>>(field, value, r#"lists of column names, as [["phone_no"], ["ic_no"]]"#).map(drop)
         }
-        "confirm" | "required" | "columns" => typed::<Vec<String>>(field, value, names).map(drop),
+        "details" => typed::<Vec<String>>(field, value, r#"a list of tables, as ["order_lines"]"#).map(drop),
+        "confirm" | "required" | "columns" | "derived" => typed::<Vec<String>>(field, value, names).map(drop),
         "normalize" => each(field, value, |value| {
             typed::<Normalize>(
                 field,
@@ -465,7 +486,7 @@ mod tests {
             "references": {"doctor_id": {"target": "doctors", "by": {"name": "doctor"}, "missing": "create"}},
             "links": [{"table": "t", "id": "i", "columns": {"tag": "tags"}}], "on_match": "skip", "ambiguous": "reject",
             "on_error": "abort", "blank": "keep", "timezone": "Asia/Kuala_Lumpur", "protect": "p", "job_column": "j",
-            "columns": ["phone", "org", "no"]}"#;
+            "derived": ["total"], "details": ["lines"], "columns": ["phone", "org", "no"]}"#;
         let spec = spec(text);
         assert_eq!(Spec::parse(&Spec::Rows(spec.clone()).to_json()).unwrap(), Spec::Rows(spec));
     }
@@ -492,6 +513,11 @@ mod tests {
             (r#""on_error": "ignore""#, "on_error"),
             (r#""protect": "phone""#, "protect"),
             (r#""job_column": "j", "columns": ["j"]"#, "job_column"),
+            (r#""derived": "total""#, "derived"),
+            (r#""derived": ["a", "a"]"#, "derived"),
+            (r#""derived": ["phone"]"#, "derived"),
+            (r#""derived": ["j"], "job_column": "j""#, "derived"),
+            (r#""details": "lines""#, "details"),
         ] {
             assert_eq!(field_of(fields), field, "{fields}");
         }
