@@ -1,6 +1,7 @@
 //! The checksum that tells a document: SHA-256 of its normalised text, which is hashed as it is made and never held whole.
 
 use super::plain::{is_plain, is_plain_byte};
+use crate::sha256::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use unicode_normalization::char::canonical_combining_class;
@@ -79,16 +80,6 @@ pub fn checksum(content: &str, normalizer: Normalizer, pause: &mut dyn FnMut()) 
         }
     };
     Checksum { hex: hex(hash), blank: text.is_empty() }
-}
-
-fn hex(hash: [u8; 32]) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in hash {
-        for digit in [byte >> 4, byte & 15] {
-            hex.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
-        }
-    }
-    hex
 }
 
 const MEGABYTE: usize = 1 << 20;
