@@ -16,7 +16,7 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
-use pgrx::{PgTryBuilder, pg_sys};
+use pgrx::{PgTryBuilder, direct_function_call_as_datum, pg_sys};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::panic::AssertUnwindSafe;
@@ -74,6 +74,16 @@ handed_on!(
     TEXTARRAYOID,
     "text[]"
 );
+
+impl Jsonb {
+    /// A value from its text, which must be JSON without NULs, as a program writes it.
+    pub fn of(text: &str) -> Self {
+        let text = std::ffi::CString::new(text).unwrap_or_default();
+        // SAFETY: the function takes a C string, and gives a jsonb in the current memory context, or raises.
+        let json = unsafe { direct_function_call_as_datum(pg_sys::jsonb_in, &[text.as_c_str().into_datum()]) };
+        Self(json.unwrap_or(pg_sys::Datum::from(0))) // it never gives NULL
+    }
+}
 
 impl TextArray {
     /// Whether `text` is one of its elements.

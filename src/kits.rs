@@ -2,6 +2,10 @@
 //! columns are checked, missing ones added where that is safe, and nothing is dropped or rewritten.
 
 mod adopt;
+mod clinic;
+mod mail;
+mod promo_codes;
+mod workouts;
 
 use crate::error::{OnceError, Result};
 use crate::targets::{self, Target};
@@ -17,8 +21,10 @@ use serde_json::json;
 struct Kit {
     name: &'static str,
     tables: &'static [(&'static str, &'static str)],
-    /// Each the name of a table and of the target on it, both after the prefix, with its spec. The kit is known by
-    /// the first; those that others refer to stand before these.
+    /// The table, and the name of the target after the prefix, that it is known by.
+    main: &'static str,
+    /// Each the name of a table and of the target on it, both after the prefix, with its spec. Those that others refer to
+    /// stand before these.
     targets: &'static [(&'static str, &'static str)],
     views: &'static [(&'static str, &'static str)],
     /// Columns that a table which was there may get although they are NOT NULL in the kit: they are filled later.
@@ -42,81 +48,9 @@ struct BulkKit {
     job_policies: &'static str,
 }
 
-const KITS: [Kit; 3] = [
-    Kit {
-        name: "promo_codes",
-        tables: &[
-            ("merchant_members", include_str!("../sql/kits/promo_codes/merchant_members.sql")),
-            ("codes", include_str!("../sql/kits/promo_codes/codes.sql")),
-            ("codes_check_temp", include_str!("../sql/kits/promo_codes/codes_check_temp.sql")),
-        ],
-        targets: &[("codes", include_str!("../sql/kits/promo_codes/target.json"))],
-        views: &[],
-        filled_later: &[],
-        path: Path::Bulk(BulkKit {
-            staging: "codes_check_temp",
-            jobs_view: ("codes_import_jobs", include_str!("../sql/kits/promo_codes/codes_import_jobs.sql")),
-            adopt_jobs: include_str!("../sql/kits/promo_codes/adopt_jobs.sql"),
-            job_policies: include_str!("../sql/kits/promo_codes/job_policies.sql"),
-        }),
-    },
-    Kit {
-        name: "workouts",
-        tables: &[
-            ("imports", include_str!("../sql/kits/workouts/imports.sql")),
-            ("workout_drafts", include_str!("../sql/kits/workouts/workout_drafts.sql")),
-            ("workouts", include_str!("../sql/kits/workouts/workouts.sql")),
-        ],
-        targets: &[("imports", include_str!("../sql/kits/workouts/target.json"))],
-        views: &[
-            ("workout_sessions", include_str!("../sql/kits/workouts/views/workout_sessions.sql")),
-            ("workout_blocks", include_str!("../sql/kits/workouts/views/workout_blocks.sql")),
-            ("workout_items", include_str!("../sql/kits/workouts/views/workout_items.sql")),
-            ("v_imports_without_checksum", include_str!("../sql/kits/workouts/views/v_imports_without_checksum.sql")),
-            ("v_duplicate_imports", include_str!("../sql/kits/workouts/views/v_duplicate_imports.sql")),
-            ("v_workouts_without_hash", include_str!("../sql/kits/workouts/views/v_workouts_without_hash.sql")),
-            (
-                "v_potential_duplicate_workouts",
-                include_str!("../sql/kits/workouts/views/v_potential_duplicate_workouts.sql"),
-            ),
-        ],
-        filled_later: &["checksum_sha256", "source"],
-        path: Path::Documents,
-    },
-    Kit {
-        name: "clinic",
-        tables: &[
-            ("patients", include_str!("../sql/kits/clinic/patients.sql")),
-            ("doctors", include_str!("../sql/kits/clinic/doctors.sql")),
-            ("consultations", include_str!("../sql/kits/clinic/consultations.sql")),
-            ("procedure_prescriptions", include_str!("../sql/kits/clinic/procedure_prescriptions.sql")),
-            ("medicine_prescriptions", include_str!("../sql/kits/clinic/medicine_prescriptions.sql")),
-            ("invoices", include_str!("../sql/kits/clinic/invoices.sql")),
-            ("itemized_sales", include_str!("../sql/kits/clinic/itemized_sales.sql")),
-            ("daily_doctor_sales", include_str!("../sql/kits/clinic/daily_doctor_sales.sql")),
-        ],
-        targets: &[
-            ("patients", include_str!("../sql/kits/clinic/targets/patients.json")),
-            ("doctors", include_str!("../sql/kits/clinic/targets/doctors.json")),
-            ("consultations", include_str!("../sql/kits/clinic/targets/consultations.json")),
-            ("procedure_prescriptions", include_str!("../sql/kits/clinic/targets/procedure_prescriptions.json")),
-            ("medicine_prescriptions", include_str!("../sql/kits/clinic/targets/medicine_prescriptions.json")),
-            ("invoices", include_str!("../sql/kits/clinic/targets/invoices.json")),
-            ("itemized_sales", include_str!("../sql/kits/clinic/targets/itemized_sales.json")),
-            ("daily_doctor_sales", include_str!("../sql/kits/clinic/targets/daily_doctor_sales.json")),
-        ],
-        views: &[],
-        filled_later: &[],
-        path: Path::Rows,
-    },
-];
+const KITS: [&Kit; 4] = [&promo_codes::KIT, &workouts::KIT, &clinic::KIT, &mail::KIT];
 
 impl Kit {
-    /// The table, and the name of the target after the prefix, that the kit is known by.
-    fn main(&self) -> &'static str {
-        self.targets.first().map_or(self.name, |(table, _)| table)
-    }
-
     fn bulk(&self) -> Option<&BulkKit> {
         match &self.path {
             Path::Bulk(bulk) => Some(bulk),
@@ -172,7 +106,7 @@ impl Install {
 /// Creates a kit's tables in a schema, or adopts those that are there, creates its views where nothing has their name,
 /// and registers its targets. Installing it again changes nothing.
 ///
-/// `kit`: `promo_codes`, `workouts` or `clinic`. `schema`: an existing schema. `prefix`: begins the names of the tables
+/// `kit`: `promo_codes`, `workouts`, `clinic` or `mail`. `schema`: an existing schema. `prefix`: begins the names of the tables
 /// and of the targets, for a second installation. Gives `{kit, schema, target, created: […], adopted: […]}`, and
 /// `targets: […]` of a kit that has more than the one.
 ///
@@ -190,7 +124,7 @@ fn install_kit(
 ) -> std::result::Result<JsonB, ErrorReport> {
     let null = |name: &str| OnceError::NullArgument { name: name.into() };
     let name = kit.ok_or_else(|| null("kit"))?;
-    let kit = KITS.iter().find(|kit| kit.name == name).ok_or_else(|| OnceError::UnknownKit {
+    let kit = KITS.into_iter().find(|kit| kit.name == name).ok_or_else(|| OnceError::UnknownKit {
         known: KITS.iter().map(|kit| kit.name).collect::<Vec<_>>().join(", "),
         name,
     })?;
@@ -232,7 +166,7 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
         new |= register(&install, table, spec)?;
     }
     create_absent(&install, kit.views)?;
-    let target = install.name(kit.main());
+    let target = install.name(kit.main);
     if let Some(bulk) = kit.bulk() {
         show_jobs(&install, bulk, &Target::named(Some(target.clone()))?, new)?;
     }

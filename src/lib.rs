@@ -8,6 +8,7 @@ mod documents;
 mod error;
 mod jobs;
 mod kits;
+mod mail;
 mod normalizers;
 mod progress;
 mod rights;

@@ -108,35 +108,45 @@ fn grant(target: String, role: String) -> Result<()> {
             target.tables().into_iter().zip(own).map(|((relation, oid), granted)| (relation, oid, granted)).collect()
         }
     };
-    let known: bool = spi::known_one(
-        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname::text = $1)",
-        &[role.as_str().into()],
-        |row| row.need(1),
-    )?;
+    let granted: Vec<(Relation, &str)> =
+        tables.iter().map(|(relation, _, privileges)| (relation.clone(), *privileges)).collect();
+    grant_tables(&role, &granted)?;
+    for sequence in owned_sequences(&tables.iter().map(|(_, oid, _)| *oid).collect::<Vec<_>>())? {
+        let check = "SELECT has_sequence_privilege($2::name, $1, 'USAGE')";
+        grant_one("USAGE", &format!("SEQUENCE {sequence}"), &role, check, &sequence.to_string())?;
+    }
+    Ok(())
+}
+
+/// Grants a role these privileges on tables, and the use of their schemas and of the extension's.
+///
+/// # Errors
+/// `42704` for an unknown role, `42501` where the caller can't grant it.
+pub fn grant_tables(role: &str, tables: &[(Relation, &str)]) -> Result<()> {
+    let known: bool =
+        spi::known_one("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname::text = $1)", &[role.into()], |row| {
+            row.need(1)
+        })?;
     if !known {
-        return Err(OnceError::UnknownRole { name: role });
+        return Err(OnceError::UnknownRole { name: role.into() });
     }
     let mut schemas = vec![spi::own("")?.schema];
-    schemas.extend(tables.iter().map(|(relation, _, _)| relation.schema.clone()));
+    schemas.extend(tables.iter().map(|(relation, _)| relation.schema.clone()));
     schemas.dedup();
     for schema in schemas {
         grant_one(
             "USAGE",
             &format!("SCHEMA {}", quote(&schema)),
-            &role,
+            role,
             "SELECT has_schema_privilege($2::name, $1, 'USAGE')",
             &schema,
         )?;
     }
-    for (table, _, privileges) in &tables {
+    for (table, privileges) in tables {
         for privilege in privileges.split(", ") {
             let check = format!("SELECT has_table_privilege($2::name, $1, '{privilege}')");
-            grant_one(privilege, &format!("TABLE {table}"), &role, &check, &table.to_string())?;
+            grant_one(privilege, &format!("TABLE {table}"), role, &check, &table.to_string())?;
         }
-    }
-    for sequence in owned_sequences(&tables.iter().map(|(_, oid, _)| *oid).collect::<Vec<_>>())? {
-        let check = "SELECT has_sequence_privilege($2::name, $1, 'USAGE')";
-        grant_one("USAGE", &format!("SEQUENCE {sequence}"), &role, check, &sequence.to_string())?;
     }
     Ok(())
 }

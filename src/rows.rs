@@ -13,4 +13,6 @@ mod target;
 pub mod undo;
 mod write;
 
+pub use ingest::Call;
+pub use outcome::Outcome;
 pub use target::Target;

@@ -1,6 +1,7 @@
 //! Reading a `jsonb` as it is stored (see Postgres's jsonb.h): no number loses its digits, and texts are borrowed.
 
 use super::Jsonb;
+use once_core::mail;
 use once_core::rows::value::Json;
 use pgrx::pg_sys;
 use pgrx::{direct_function_call_as_datum, varlena};
@@ -34,12 +35,16 @@ impl Document {
         Container { bytes: unsafe { &*self.bytes } }
     }
 
+    fn is_array(&self) -> bool {
+        let header = self.root().header();
+        // A scalar is stored as an array of one.
+        header & pg_sys::JB_FARRAY != 0 && header & pg_sys::JB_FSCALAR == 0
+    }
+
     /// Its elements, `None` where it is no array.
     pub fn elements(&self) -> Option<impl Iterator<Item = Element<'_>>> {
         let root = self.root();
-        // A scalar is stored as an array of one.
-        let is_array = root.header() & pg_sys::JB_FARRAY != 0 && root.header() & pg_sys::JB_FSCALAR == 0;
-        is_array.then(|| {
+        self.is_array().then(|| {
             root.entries(0, root.count(), 0).map(move |entry| match entry.kind {
                 pg_sys::JENTRY_ISCONTAINER => match root.nested(&entry) {
                     object if object.is_object() => Element::Object(object.fields()),
@@ -51,6 +56,12 @@ impl Document {
                 _ => Element::Other("a boolean"),
             })
         })
+    }
+
+    /// Its elements as trees, `None` where it is no array.
+    pub fn trees(&self) -> Option<impl Iterator<Item = mail::Json<'_>>> {
+        let root = self.root();
+        self.is_array().then(|| root.entries(0, root.count(), 0).map(move |entry| root.tree(&entry)))
     }
 
     /// How many elements or fields it has.
@@ -121,6 +132,33 @@ impl<'a> Container<'a> {
     fn text(self, entry: &Entry) -> &'a str {
         // SAFETY: the entry is a string; the database's encoding is UTF8, which CREATE EXTENSION checks.
         unsafe { std::str::from_utf8_unchecked(self.value(entry.start, entry.end)) }
+    }
+
+    /// A value with all that is in it.
+    fn tree(self, entry: &Entry) -> mail::Json<'a> {
+        if entry.kind != pg_sys::JENTRY_ISCONTAINER {
+            return match self.json(entry) {
+                Json::String(text) => mail::Json::String(text.into()),
+                Json::Bool(value) => mail::Json::Bool(value),
+                Json::Number(number) => mail::Json::Number(number.into()),
+                _ => mail::Json::Null,
+            };
+        }
+        // SAFETY: raises where values are nested too deep for the stack.
+        unsafe { pg_sys::check_stack_depth() };
+        let nested = self.nested(entry);
+        if nested.is_object() {
+            let fields = nested.pairs().map(|(key, value)| (nested.text(&key), nested.tree(&value)));
+            mail::Json::Object(fields.collect())
+        } else {
+            mail::Json::Array(nested.entries(0, nested.count(), 0).map(|entry| nested.tree(&entry)).collect())
+        }
+    }
+
+    /// The keys and values of an object.
+    fn pairs(self) -> impl Iterator<Item = (Entry, Entry)> {
+        let Fields { keys, values } = self.fields();
+        keys.zip(values)
     }
 
     fn json(self, entry: &Entry) -> Json<'a> {

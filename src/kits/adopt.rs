@@ -132,7 +132,7 @@ fn require_trusted(table: &Table) -> Result<()> {
 /// and maybe rounded, on the way.
 pub fn fit_staging(install: &Install, kit: &BulkKit, there: &[(&str, Table)]) -> Result<()> {
     let adopted = |wanted: &str| there.iter().find(|(name, _)| *name == wanted).map(|(_, table)| table);
-    let (Some(production), None) = (adopted(install.kit.main()), adopted(kit.staging)) else { return Ok(()) };
+    let (Some(production), None) = (adopted(install.kit.main), adopted(kit.staging)) else { return Ok(()) };
     let staging = install.relation(kit.staging);
     let Some(created) = targets::find(&staging)? else { return Ok(()) };
     for column in &created.columns {

@@ -1,5 +1,5 @@
 //! The workouts kit and the rows path as applications use them: by psql, psycopg, node-postgres, Rust's driver, and in a
-//! migration. The Python and JavaScript that docs/workouts.md and docs/rows.md show is the code that calls them here.
+//! migration. The Python and JavaScript that docs/workouts.md, docs/rows.md and docs/mail.md show is the code that calls them here.
 
 use std::env;
 use std::fs;
@@ -14,6 +14,7 @@ use xtask::server::{Cluster, user};
 
 const WORKOUTS: &str = "workouts.md";
 const ROWS: &str = "rows.md";
+const MAIL: &str = "mail.md";
 
 /// The blocks of a kind on a page of the book.
 fn shown(page: &str, kind: &str) -> Result<Vec<String>> {
@@ -53,7 +54,8 @@ fn runs_well(db: &Db, command: &mut Command) -> Result<()> {
     user::without_pg_variables(command)
         .env("PGHOST", db.cluster().socket_dir())
         .env("PGUSER", Cluster::USER)
-        .env("PGDATABASE", db.name());
+        .env("PGDATABASE", db.name())
+        .env("ONCE_TEST_WORKSPACE", workspace());
     let ran = run(command)?.exits(0)?;
     print!("{}{}", ran.out, ran.err);
     Ok(())
@@ -131,6 +133,13 @@ fn psql_ingests_batches() -> Result<()> {
 #[test]
 fn psycopg_ingests_batches() -> Result<()> {
     python_runs(&with_customers("psycopg_rows")?, ROWS, "batches.py", "rows.py")
+}
+
+#[test]
+fn psycopg_brings_an_export_of_mail() -> Result<()> {
+    let db = Db::new("psycopg_mail")?;
+    db.psql("SELECT once.install_kit('mail', 'public')")?;
+    python_runs(&db, MAIL, "mailboxes.py", "mail.py")
 }
 
 #[test]

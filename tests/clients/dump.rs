@@ -13,6 +13,8 @@ use xtask::run::{output, output_with_input};
 
 #[path = "dump/clinic.rs"]
 mod clinic;
+#[path = "dump/mail.rs"]
+mod mail;
 #[path = "dump/workouts.rs"]
 mod workouts;
 

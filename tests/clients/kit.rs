@@ -286,6 +286,25 @@ fn each_argument_that_must_be_there_is_named() -> Result<()> {
         ("ingest_rows('patients', '[]', NULL, NULL)", "dry_run"),
         ("replay_rejects(NULL)", "job"),
         ("prune_import_images(NULL)", "older_than"),
+        ("ingest_mail(NULL, '[]')", "mailbox_id"),
+        ("ingest_mail(gen_random_uuid(), NULL)", "messages"),
+        ("ingest_mail(gen_random_uuid(), '[]', NULL, NULL)", "target"),
+        ("mail_attachment_exists(NULL, '1')", "message_id"),
+        ("mail_attachment_exists(gen_random_uuid(), NULL)", "provider_attachment_id"),
+        ("store_mail_attachment(NULL, '1', 'x', 'y', 'z')", "message_id"),
+        ("store_mail_attachment(gen_random_uuid(), NULL, 'x', 'y', 'z')", "provider_attachment_id"),
+        ("store_mail_attachment(gen_random_uuid(), '1', 'x', 'y', NULL)", "content"),
+        ("mail_storage_path(NULL, gen_random_uuid(), repeat('a', 64), 'x')", "org_id"),
+        ("mail_storage_path(gen_random_uuid(), NULL, repeat('a', 64), 'x')", "mailbox_id"),
+        ("mail_storage_path(gen_random_uuid(), gen_random_uuid(), NULL, 'x')", "sha256"),
+        ("mail_storage_path(gen_random_uuid(), gen_random_uuid(), repeat('a', 64), NULL)", "filename"),
+        ("verify_mail_idempotency(NULL)", "mailbox_id"),
+        ("append_ledger_event(NULL, 'x')", "org_id"),
+        ("append_ledger_event(gen_random_uuid(), NULL)", "event_type"),
+        ("append_ledger_event(gen_random_uuid(), 'x', payload => NULL)", "payload"),
+        ("verify_ledger(NULL)", "org_id"),
+        ("grant_mail_access(NULL, 'reader')", "role"),
+        ("grant_mail_access('postgres', NULL)", "kind"),
         ("adopt_imports(NULL)", "relation"),
         ("adopt_imports('imports', NULL)", "dry_run"),
     ] {
@@ -329,6 +348,7 @@ fn the_inventory_is_as_documented() -> Result<()> {
 
 const INVENTORY: &str = "
     once.adopt_imports(regclass,boolean,bigint)
+    once.append_ledger_event(uuid,text,text,text,text,text,jsonb,text)
     once.begin_file(text,text,text)
     once.check_import_duplicate(text,uuid,text)
     once.check_workout_duplicate(uuid,date,text,text)
@@ -344,14 +364,18 @@ const INVENTORY: &str = "
     once.end_file(text,text,text,jsonb,jsonb,boolean)
     once.get_duplicate_report(uuid,text)
     once.grant_import_access(text,text)
+    once.grant_mail_access(text,text,text)
     once.import_document(text,text,text,text,text,text[])
     once.import_progress
     once.import_raw_text_idempotent(uuid,text,text,text,text[],text)
     once.ingest(text,jsonb,jsonb,boolean)
+    once.ingest_mail(uuid,jsonb,jsonb,text)
     once.ingest_rows(text,jsonb,jsonb,boolean)
     once.insert_clean(text,text,jsonb)
     once.insert_clean_codes_to_production(uuid,jsonb,text)
     once.install_kit(text,text,text)
+    once.mail_attachment_exists(uuid,text,text)
+    once.mail_storage_path(uuid,uuid,text,text)
     once.mark_duplicates(text,text,bigint)
     once.mark_duplicates_in_temp(uuid,bigint,text)
     once.normalize_code(text)
@@ -366,10 +390,13 @@ const INVENTORY: &str = "
     once.replay_rejects(uuid)
     once.rollback_import_job(uuid,boolean)
     once.staging_status(text,text)
+    once.store_mail_attachment(uuid,text,text,text,bytea,text)
     once.target_list
     once.targets
     once.targets_guard()
     once.validate_clean_codes_for_insert(uuid,text)
     once.validate_staged(text,text)
     once.verify_import_job(uuid)
+    once.verify_ledger(uuid,text,text)
+    once.verify_mail_idempotency(uuid,text)
 ";

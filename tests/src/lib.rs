@@ -9,6 +9,7 @@ use postgres::{Client, NoTls};
 use xtask::server::{Cluster, Installation};
 
 pub mod files;
+pub mod mail;
 pub mod once;
 pub mod promo;
 pub mod rows;

@@ -1,0 +1,411 @@
+//! Taking messages in: threads, messages and what is attached to them, each once, and the ledger told of it.
+
+use super::attachments::{self, Content};
+use super::kit::{Kit, Mailbox};
+use super::ledger::{self, Event};
+use crate::backend::Jsonb;
+use crate::backend::json::Document;
+use crate::error::{OnceError, Result};
+use crate::rows::{Call, Outcome};
+use crate::spi;
+use hashbrown::{HashMap, HashSet};
+use once_core::mail::{Address, Attachment, Format, Message};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{JsonB, Uuid};
+use serde_json::{Map, Value, json};
+
+/// How many faulty messages an answer names.
+const NAMED: usize = 100;
+
+/// Takes messages of a mailbox in: a message that is there already is merged with what came, and what nothing changes is left alone.
+///
+/// `messages`: an array of Gmail API message resources as `users.messages.get` returns them, of any format. `sync_info`: anything
+/// worth keeping with the job, or NULL; of its fields `history_id` is kept with the mailbox once all messages are taken,
+/// `correlation_id` and `actor` are the ledger's. Gives `{success, job_id, threads_ingested, threads_updated, messages_ingested,
+/// messages_updated, unchanged, duplicate, rejected, attachments_seen, attachments_saved, attachments_missing: [{message_id,
+/// provider_message_id, provider_attachment_id, download_id, filename, mime_type, size_bytes}, …], ledger_head, errors: [{row, column,
+/// value, reason}, … at most 100]}`, and where `success` is false, `sqlstate` and `message`. `attachments_missing` are those of these
+/// messages whose content is not stored.
+///
+/// # Errors
+/// `22004` for a NULL, `22023` where `messages` is no array or `sync_info` can't be read, `P0002` for an unknown mailbox, `42501`
+/// without the rights, `55P03`, `40001`, and what the target raises.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn ingest_mail(
+    mailbox_id: Option<Uuid>,
+    messages: Option<Jsonb>,
+    sync_info: default!(Option<Jsonb>, "NULL"),
+    target: default!(Option<String>, "'mail_messages'"),
+) -> std::result::Result<JsonB, ErrorReport> {
+    let null = |name: &str| OnceError::NullArgument { name: name.into() };
+    let (mailbox, messages) =
+        (mailbox_id.ok_or_else(|| null("mailbox_id"))?, messages.ok_or_else(|| null("messages"))?);
+    let kit = Kit::of(target)?;
+    let mailbox = kit.mailbox(mailbox)?;
+    let sync = Sync { kit: &kit, mailbox: &mailbox, info: SyncInfo::read(sync_info)?, given: sync_info };
+    Ok(JsonB(spi::exact("UTC", || sync.run(messages))?))
+}
+
+/// What a call says of itself.
+struct SyncInfo {
+    actor: String,
+    correlation: Option<String>,
+    history_id: Option<i64>,
+}
+
+impl SyncInfo {
+    fn read(info: Option<Jsonb>) -> Result<Self> {
+        let (is_object, actor, correlation, history) = spi::known_one(
+            "SELECT coalesce(jsonb_typeof($1) = 'object', true), coalesce($1 ->> 'actor', current_user::text), \
+             $1 ->> 'correlation_id', $1 ->> 'history_id'",
+            &[info.into()],
+            |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?, row.get(3)?, row.get::<String>(4)?)),
+        )?;
+        let history_id = history.as_ref().map(|text| text.parse::<i64>());
+        match history_id.transpose() {
+            Ok(history_id) if is_object => Ok(Self { actor, correlation, history_id }),
+            _ => Err(OnceError::BadSyncInfo { history_id: history.unwrap_or_default() }),
+        }
+    }
+}
+
+/// A call.
+struct Sync<'a> {
+    kit: &'a Kit,
+    mailbox: &'a Mailbox,
+    info: SyncInfo,
+    given: Option<Jsonb>,
+}
+
+/// A message that is written, as its table has it.
+struct Written {
+    id: Uuid,
+    thread: Uuid,
+}
+
+/// What a call has done, for its answer and the ledger.
+#[derive(Default)]
+struct Done {
+    /// Messages by Gmail's id.
+    written: HashMap<String, Written>,
+    ingested: Vec<String>,
+    new_threads: Vec<(Uuid, String)>,
+    threads_updated: usize,
+}
+
+impl Sync<'_> {
+    fn run(&self, messages: Jsonb) -> Result<Value> {
+        let started = ledger::now()?;
+        let document = Document::of(messages);
+        let trees = document.trees().ok_or(OnceError::NotMessages)?;
+        let (mut read, mut errors): (Vec<(i64, Message)>, Vec<Value>) = (Vec::new(), Vec::new());
+        let (mut total, mut refused) = (0, 0);
+        for (number, tree) in (1..).zip(trees) {
+            pgrx::check_for_interrupts!();
+            total = number;
+            match Message::read(&tree) {
+                Ok(message) => read.push((number, message)),
+                Err(refusal) => {
+                    refused += 1;
+                    if errors.len() < NAMED {
+                        errors.push(json!({"row": number, "column": null, "value": null, "reason": format!("the message {refusal}")}));
+                    }
+                }
+            }
+        }
+        let rows = self.rows(&read)?;
+        let call = Call {
+            target: &self.kit.target,
+            rows: Jsonb::of(&rows.to_string()),
+            source_info: self.given,
+            dry_run: false,
+            told_by_row: false,
+            numbers: Some(read.iter().map(|(number, _)| *number).collect()),
+            replayed: None,
+        };
+        let (work, taken) = call.run()?;
+        let job = work.job.map(|job| job.to_string()).unwrap_or_default();
+        let correlation = self.info.correlation.clone().unwrap_or_else(|| job.clone());
+        let count = |name: &str| taken[name].as_u64().unwrap_or(0);
+        let rejected = refused + count("rejected") + count("ambiguous");
+        errors.extend(taken["errors"].as_array().into_iter().flatten().map(without_value));
+        errors.sort_by_key(|error| error["row"].as_i64());
+        errors.truncate(NAMED);
+        let mut answer = json!({"success": taken["success"], "job_id": job});
+        if taken["success"] != true {
+            (answer["sqlstate"], answer["message"]) = (taken["sqlstate"].clone(), taken["message"].clone());
+            answer["errors"] = errors.into();
+            self.close(taken["message"].as_str(), false)?;
+            let ended = ledger::now()?;
+            let payload = json!({"messages": total, "sqlstate": taken["sqlstate"]});
+            answer["ledger_head"] = self.tell(vec![
+                self.event("sync.started", &started, &correlation),
+                Event { payload, ..self.event("sync.failed", &ended, &correlation) },
+            ])?;
+            return Ok(answer);
+        }
+
+        let outcome_of: HashMap<i64, Outcome> =
+            work.outcomes.iter().map(|(number, told)| (*number, told.outcome)).collect();
+        let (done, saved, missing) = spi::by_index(|| {
+            let done = self.done(&read, &outcome_of, work.job)?;
+            let saved = self.attach(&read, &done)?;
+            let missing = self.missing(&done)?;
+            Ok((done, saved, missing))
+        })?;
+        self.close(None, rejected == 0)?;
+        let seen: usize = read.iter().map(|(_, message)| message.attachments.as_ref().map_or(0, Vec::len)).sum();
+        for (name, value) in [
+            ("threads_ingested", json!(done.new_threads.len())),
+            ("threads_updated", json!(done.threads_updated)),
+            ("messages_ingested", json!(count("inserted"))),
+            ("messages_updated", json!(count("updated"))),
+            ("unchanged", json!(count("unchanged"))),
+            ("duplicate", json!(count("duplicate"))),
+            ("rejected", json!(rejected)),
+            ("attachments_seen", json!(seen)),
+            ("attachments_saved", json!(saved.len())),
+        ] {
+            answer[name] = value;
+        }
+
+        let ended = ledger::now()?;
+        let mut events = vec![self.event("sync.started", &started, &correlation)];
+        for (thread, provider_id) in &done.new_threads {
+            events.push(Event {
+                entity_type: Some("thread"),
+                entity_id: Some(thread.to_string()),
+                payload: json!({"provider_thread_id": provider_id}),
+                ..self.event("thread.ingested", &ended, &correlation)
+            });
+        }
+        for provider_id in &done.ingested {
+            let Some(written) = done.written.get(provider_id) else { continue };
+            events.push(Event {
+                entity_type: Some("message"),
+                entity_id: Some(written.id.to_string()),
+                payload: json!({"provider_message_id": provider_id, "thread_id": written.thread.to_string()}),
+                ..self.event("message.ingested", &ended, &correlation)
+            });
+        }
+        events.extend(
+            saved.iter().map(|stored| attachments::saved(stored, &ended, &self.info.actor, Some(&correlation))),
+        );
+        let mut counts = answer.clone();
+        if let Some(counts) = counts.as_object_mut() {
+            counts.retain(|name, _| name != "success");
+        }
+        events.push(Event { payload: counts, ..self.event("sync.completed", &ended, &correlation) });
+        answer["ledger_head"] = self.tell(events)?;
+        answer["attachments_missing"] = missing.into();
+        answer["errors"] = errors.into();
+        Ok(answer)
+    }
+
+    /// The messages as rows of their target.
+    fn rows(&self, read: &[(i64, Message)]) -> Result<Value> {
+        let dates: Vec<Option<i64>> = read.iter().map(|(_, message)| message.internal_date).collect();
+        let dates = spi::known(
+            "SELECT to_json(timestamptz 'epoch' + u.ms * interval '1 millisecond') #>> '{}' FROM unnest($1) WITH ORDINALITY AS u(ms, n) ORDER BY n",
+            &[dates.into()],
+            |row| row.get::<String>(1),
+        )?;
+        Ok(read.iter().zip(dates).map(|((_, message), date)| Value::Object(self.row(message, date))).collect())
+    }
+
+    /// What a partial fetch leaves out is left out here, too: nothing that is known gets lost by it.
+    fn row(&self, message: &Message, internal_date: Option<String>) -> Map<String, Value> {
+        let is_whole = matches!(message.format, Format::Full | Format::Raw);
+        let list = |addresses: &[Address]| {
+            let emails: Vec<&String> = addresses.iter().map(|address| &address.email).collect();
+            if is_whole || !emails.is_empty() { json!(emails) } else { Value::Null }
+        };
+        let fields = [
+            ("org_id", json!(self.mailbox.org.to_string())),
+            ("mailbox_id", json!(self.mailbox.id.to_string())),
+            ("provider_thread_id", json!(message.provider_thread_id)),
+            ("provider_message_id", json!(message.provider_message_id)),
+            ("history_id", json!(message.history_id)),
+            ("from_email", json!(message.from.as_ref().map(|from| &from.email))),
+            ("from_name", json!(message.from.as_ref().and_then(|from| from.name.as_ref()))),
+            ("to_emails", list(&message.to)),
+            ("cc_emails", list(&message.cc)),
+            ("bcc_emails", list(&message.bcc)),
+            ("subject", json!(message.subject)),
+            ("snippet", json!(message.snippet)),
+            ("body_plain", json!(message.body_plain)),
+            ("body_html", json!(message.body_html)),
+            ("sent_at", json!(message.sent_at)),
+            ("internal_date", json!(internal_date)),
+            ("raw_headers", json!(message.headers.as_ref().filter(|_| is_whole))),
+            ("label_ids", json!(message.label_ids)),
+            ("has_attachments", json!(message.has_attachments())),
+            ("size_estimate", json!(message.size_estimate)),
+        ];
+        fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.to_string(), value))
+            .collect()
+    }
+
+    /// What has become of the messages and their threads.
+    fn done(&self, read: &[(i64, Message)], outcomes: &HashMap<i64, Outcome>, job: Option<Uuid>) -> Result<Done> {
+        // Each table by itself: joined, the planner may read the whole mailbox as long as there are no statistics.
+        let ids: Vec<String> = read.iter().map(|(_, message)| message.provider_message_id.clone()).collect();
+        let messages = format!(
+            "SELECT provider_message_id, message_id, thread_id FROM {} WHERE org_id = $1 AND mailbox_id = $2 AND provider_message_id = ANY ($3)",
+            self.kit.table(super::MAIN)
+        );
+        let (org, mailbox) = (self.mailbox.org, self.mailbox.id);
+        let mut done = Done::default();
+        spi::fresh(&messages, &[org.into(), mailbox.into(), ids.into()], |row| {
+            done.written.insert(row.need(1)?, Written { id: row.need(2)?, thread: row.need(3)? });
+            Ok(())
+        })?;
+        let ids: HashSet<Uuid> = done.written.values().map(|written| written.thread).collect();
+        let threads = format!(
+            "SELECT thread_id, provider_thread_id FROM {} WHERE org_id = $1 AND mailbox_id = $2 AND thread_id = ANY ($3) AND import_job_id = $4",
+            self.kit.table("mail_threads")
+        );
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        done.new_threads = spi::fresh(&threads, &[org.into(), mailbox.into(), ids.into(), job.into()], |row| {
+            Ok((row.need(1)?, row.need(2)?))
+        })?;
+        let new_threads: HashSet<Uuid> = done.new_threads.iter().map(|(thread, _)| *thread).collect();
+        let mut updated: HashSet<Uuid> = HashSet::new();
+        for (number, message) in read {
+            let Some(written) = done.written.get(&message.provider_message_id) else { continue };
+            match outcomes.get(number) {
+                Some(Outcome::Inserted) => done.ingested.push(message.provider_message_id.clone()),
+                Some(Outcome::Updated) => {}
+                _ => continue,
+            }
+            if !new_threads.contains(&written.thread) {
+                updated.insert(written.thread);
+            }
+        }
+        done.threads_updated = updated.len();
+        done.new_threads.sort_by(|a, b| a.1.cmp(&b.1));
+        Ok(done)
+    }
+
+    /// Brings what is attached to its table, and stores what came with the messages. Gives what was stored.
+    fn attach(&self, read: &[(i64, Message)], done: &Done) -> Result<Vec<attachments::Stored>> {
+        // Of a message that came twice, the last.
+        let mut parts: HashMap<(Uuid, &str), &Attachment> = HashMap::new();
+        for (_, message) in read {
+            let Some(written) = done.written.get(&message.provider_message_id) else { continue };
+            let attachments = message.attachments.iter().flatten();
+            parts.extend(attachments.map(|attachment| ((written.id, attachment.part_id.as_str()), attachment)));
+        }
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.kit.require("mail_attachments", &["SELECT", "INSERT", "UPDATE"])?;
+        let rows: Vec<Value> = parts
+            .iter()
+            .map(|((message, part), attachment)| {
+                json!({
+                    "message_id": message.to_string(),
+                    "provider_attachment_id": part,
+                    "download_id": attachment.attachment_id,
+                    "filename": attachment.filename,
+                    "mime_type": attachment.mime_type,
+                    "size_bytes": attachment.size_bytes,
+                    "content_id": attachment.content_id,
+                    "is_inline": attachment.inline,
+                })
+            })
+            .collect();
+        let rows = Jsonb::of(&Value::from(rows).to_string());
+        let given = "jsonb_to_recordset($1) AS g(message_id uuid, provider_attachment_id text, download_id text, filename text, \
+                     mime_type text, size_bytes bigint, content_id text, is_inline boolean)";
+        let table = self.kit.table("mail_attachments");
+        let is_one = "a.message_id = g.message_id AND a.provider_attachment_id = g.provider_attachment_id";
+        let insert = format!(
+            "INSERT INTO {table} (org_id, mailbox_id, message_id, provider_attachment_id, download_id, filename, mime_type, size_bytes, \
+               content_id, is_inline) \
+             SELECT $2, $3, g.message_id, g.provider_attachment_id, g.download_id, g.filename, g.mime_type, g.size_bytes, g.content_id, \
+               g.is_inline FROM {given} WHERE NOT EXISTS (SELECT FROM {table} a WHERE {is_one}) \
+             ORDER BY g.message_id, g.provider_attachment_id ON CONFLICT (message_id, provider_attachment_id) DO NOTHING"
+        );
+        let args = [rows.into(), self.mailbox.org.into(), self.mailbox.id.into()];
+        spi::fresh(&insert, &args, |_| Ok(()))?;
+        // What the next download takes; of what is stored there will be none.
+        let update = format!(
+            "UPDATE {table} a SET download_id = g.download_id FROM {given} WHERE {is_one} AND a.sha256 IS NULL \
+             AND g.download_id IS NOT NULL AND a.download_id IS DISTINCT FROM g.download_id"
+        );
+        spi::fresh(&update, &[rows.into()], |_| Ok(()))?;
+        if self.mailbox.is_external {
+            return Ok(Vec::new());
+        }
+        let contents: Vec<Content<'_>> = parts
+            .iter()
+            .filter_map(|((message, part), attachment)| {
+                Some(Content { message: *message, part, bytes: attachment.content.as_deref()? })
+            })
+            .collect();
+        attachments::store(self.kit, self.mailbox, &contents)
+    }
+
+    /// The attachments of these messages whose content is not stored.
+    fn missing(&self, done: &Done) -> Result<Vec<Value>> {
+        let names: HashMap<Uuid, &String> = done.written.iter().map(|(name, written)| (written.id, name)).collect();
+        let ids: Vec<Uuid> = names.keys().copied().collect();
+        let sql = format!(
+            "SELECT message_id, jsonb_build_object('message_id', message_id, 'provider_attachment_id', provider_attachment_id, \
+               'download_id', download_id, 'filename', filename, 'mime_type', mime_type, 'size_bytes', size_bytes), provider_attachment_id \
+             FROM {} WHERE message_id = ANY ($1) AND sha256 IS NULL",
+            self.kit.table("mail_attachments")
+        );
+        let mut missing = spi::fresh(&sql, &[ids.into()], |row| {
+            let name = names.get(&row.need::<Uuid>(1)?).copied().cloned().unwrap_or_default();
+            let JsonB(mut told) = row.need(2)?;
+            told["provider_message_id"] = name.clone().into();
+            Ok((name, row.need::<String>(3)?, told))
+        })?;
+        missing.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        Ok(missing.into_iter().map(|(_, _, told)| told).collect())
+    }
+
+    /// Notes with the mailbox how the synchronisation went. `all`: whether nothing is left that must come again.
+    fn close(&self, failure: Option<&str>, all: bool) -> Result<()> {
+        self.kit.require("mailboxes", &["SELECT", "UPDATE"])?;
+        let sql = format!(
+            "UPDATE {} SET last_synced_at = CASE WHEN $2 IS NULL THEN now() ELSE last_synced_at END, sync_error_message = $2, \
+             last_history_id = CASE WHEN $3 THEN greatest(last_history_id, $4) ELSE last_history_id END, \
+             status = CASE WHEN $2 IS NOT NULL AND status = 'active' THEN 'error' WHEN $2 IS NULL AND status = 'error' THEN 'active' \
+               ELSE status END \
+             WHERE mailbox_id = $1",
+            self.kit.table("mailboxes")
+        );
+        let args = [self.mailbox.id.into(), failure.map(String::from).into(), all.into(), self.info.history_id.into()];
+        spi::known_fresh(&sql, &args, |_| Ok(())).map(drop)
+    }
+
+    fn event<'e>(&'e self, event_type: &'e str, at: &'e str, correlation: &'e str) -> Event<'e> {
+        Event {
+            event_type,
+            occurred_at: at,
+            actor: &self.info.actor,
+            entity_type: Some("mailbox"),
+            entity_id: Some(self.mailbox.id.to_string()),
+            correlation_id: Some(correlation),
+            payload: json!({}),
+        }
+    }
+
+    /// Last, so that the org's ledger is held as briefly as can be.
+    fn tell(&self, events: Vec<Event<'_>>) -> Result<Value> {
+        Ok(ledger::append(self.kit, self.mailbox.org, &events)?.hash.into())
+    }
+}
+
+/// An error as the rows path tells it: what the message says stays out.
+fn without_value(error: &Value) -> Value {
+    json!({"row": error["row"], "column": error["column"], "value": null, "reason": error["reason"]})
+}
