@@ -2,14 +2,16 @@
 
 use super::kit::{Kit, Mailbox};
 use super::ledger::{self, Event};
+use crate::backend::Jsonb;
 use crate::error::{OnceError, Result};
 use crate::spi;
-use once_core::mail;
+use hashbrown::HashMap;
+use once_core::mail::{self, Attachment};
 use once_core::sha256::sha256;
-use pgrx::Uuid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use serde_json::json;
+use pgrx::{JsonB, Uuid};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The content of an attachment that the kit's table has.
@@ -216,6 +218,70 @@ fn known(kit: &Kit, message: Uuid, part: &str, lock: &str) -> Result<Option<Know
         Ok(Known { attachment: row.need(1)?, stored: row.get(2)?.zip(row.get(3)?) })
     })?;
     Ok(found.into_iter().next())
+}
+
+/// What is attached to messages, by message and part.
+pub type Attached<'m> = HashMap<(Uuid, &'m str), &'m Attachment>;
+
+/// Brings what is attached to messages of a mailbox to its table.
+///
+/// # Errors
+/// `42501` without the rights.
+pub fn list(kit: &Kit, mailbox: &Mailbox, attached: &Attached<'_>) -> Result<()> {
+    if attached.is_empty() {
+        return Ok(());
+    }
+    kit.require("mail_attachments", &["SELECT", "INSERT", "UPDATE"])?;
+    let row = |((message, part), attachment): (&(Uuid, &str), &&Attachment)| {
+        json!({
+            "message_id": message.to_string(),
+            "provider_attachment_id": part,
+            "download_id": attachment.attachment_id,
+            "filename": attachment.filename,
+            "mime_type": attachment.mime_type,
+            "size_bytes": attachment.size_bytes,
+            "content_id": attachment.content_id,
+            "is_inline": attachment.inline,
+        })
+    };
+    let rows = Jsonb::of(&attached.iter().map(row).collect::<Value>().to_string());
+    let given = "jsonb_to_recordset($1) AS g(message_id uuid, provider_attachment_id text, download_id text, filename text, \
+                 mime_type text, size_bytes bigint, content_id text, is_inline boolean)";
+    let table = kit.table("mail_attachments");
+    let is_one = "a.message_id = g.message_id AND a.provider_attachment_id = g.provider_attachment_id";
+    let insert = format!(
+        "INSERT INTO {table} (org_id, mailbox_id, message_id, provider_attachment_id, download_id, filename, mime_type, size_bytes, \
+           content_id, is_inline) \
+         SELECT $2, $3, g.message_id, g.provider_attachment_id, g.download_id, g.filename, g.mime_type, g.size_bytes, g.content_id, \
+           g.is_inline FROM {given} WHERE NOT EXISTS (SELECT FROM {table} a WHERE {is_one}) \
+         ORDER BY g.message_id, g.provider_attachment_id ON CONFLICT (message_id, provider_attachment_id) DO NOTHING"
+    );
+    spi::fresh(&insert, &[rows.into(), mailbox.org.into(), mailbox.id.into()], |_| Ok(()))?;
+    // What the next download takes; of what is stored there will be none.
+    let update = format!(
+        "UPDATE {table} a SET download_id = g.download_id FROM {given} WHERE {is_one} AND a.sha256 IS NULL \
+         AND g.download_id IS NOT NULL AND a.download_id IS DISTINCT FROM g.download_id"
+    );
+    spi::fresh(&update, &[rows.into()], |_| Ok(())).map(drop)
+}
+
+/// The attachments of these messages whose content is not stored, as answers tell them. `names`: Gmail's ids of the messages.
+pub fn missing(kit: &Kit, names: &HashMap<Uuid, &str>) -> Result<Vec<Value>> {
+    let ids: Vec<Uuid> = names.keys().copied().collect();
+    let sql = format!(
+        "SELECT message_id, jsonb_build_object('message_id', message_id, 'provider_attachment_id', provider_attachment_id, \
+           'download_id', download_id, 'filename', filename, 'mime_type', mime_type, 'size_bytes', size_bytes), provider_attachment_id \
+         FROM {} WHERE message_id = ANY ($1) AND sha256 IS NULL",
+        kit.table("mail_attachments")
+    );
+    let mut missing = spi::fresh(&sql, &[ids.into()], |row| {
+        let name = names.get(&row.need::<Uuid>(1)?).copied().unwrap_or_default();
+        let JsonB(mut told) = row.need(2)?;
+        told["provider_message_id"] = name.into();
+        Ok((name, row.need::<String>(3)?, told))
+    })?;
+    missing.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    Ok(missing.into_iter().map(|(_, _, told)| told).collect())
 }
 
 /// Stores the contents of attachments of a mailbox that are not stored yet. Gives these.

@@ -1,6 +1,6 @@
 //! Taking messages in: threads, messages and what is attached to them, each once, and the ledger told of it.
 
-use super::attachments::{self, Content};
+use super::attachments::{self, Attached, Content};
 use super::kit::{Kit, Mailbox};
 use super::ledger::{self, Event};
 use crate::backend::Jsonb;
@@ -151,8 +151,10 @@ impl Sync<'_> {
             work.outcomes.iter().map(|(number, told)| (*number, told.outcome)).collect();
         let (done, saved, missing) = spi::by_index(|| {
             let done = self.done(&read, &outcome_of, work.job)?;
-            let saved = self.attach(&read, &done)?;
-            let missing = self.missing(&done)?;
+            let attached = done.attached(&read);
+            attachments::list(self.kit, self.mailbox, &attached)?;
+            let saved = attachments::store(self.kit, self.mailbox, &contents(self.mailbox, &attached))?;
+            let missing = attachments::missing(self.kit, &done.names())?;
             Ok((done, saved, missing))
         })?;
         self.close(None, rejected == 0)?;
@@ -292,86 +294,6 @@ impl Sync<'_> {
         Ok(done)
     }
 
-    /// Brings what is attached to its table, and stores what came with the messages. Gives what was stored.
-    fn attach(&self, read: &[(i64, Message)], done: &Done) -> Result<Vec<attachments::Stored>> {
-        // Of a message that came twice, the last.
-        let mut parts: HashMap<(Uuid, &str), &Attachment> = HashMap::new();
-        for (_, message) in read {
-            let Some(written) = done.written.get(&message.provider_message_id) else { continue };
-            let attachments = message.attachments.iter().flatten();
-            parts.extend(attachments.map(|attachment| ((written.id, attachment.part_id.as_str()), attachment)));
-        }
-        if parts.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.kit.require("mail_attachments", &["SELECT", "INSERT", "UPDATE"])?;
-        let rows: Vec<Value> = parts
-            .iter()
-            .map(|((message, part), attachment)| {
-                json!({
-                    "message_id": message.to_string(),
-                    "provider_attachment_id": part,
-                    "download_id": attachment.attachment_id,
-                    "filename": attachment.filename,
-                    "mime_type": attachment.mime_type,
-                    "size_bytes": attachment.size_bytes,
-                    "content_id": attachment.content_id,
-                    "is_inline": attachment.inline,
-                })
-            })
-            .collect();
-        let rows = Jsonb::of(&Value::from(rows).to_string());
-        let given = "jsonb_to_recordset($1) AS g(message_id uuid, provider_attachment_id text, download_id text, filename text, \
-                     mime_type text, size_bytes bigint, content_id text, is_inline boolean)";
-        let table = self.kit.table("mail_attachments");
-        let is_one = "a.message_id = g.message_id AND a.provider_attachment_id = g.provider_attachment_id";
-        let insert = format!(
-            "INSERT INTO {table} (org_id, mailbox_id, message_id, provider_attachment_id, download_id, filename, mime_type, size_bytes, \
-               content_id, is_inline) \
-             SELECT $2, $3, g.message_id, g.provider_attachment_id, g.download_id, g.filename, g.mime_type, g.size_bytes, g.content_id, \
-               g.is_inline FROM {given} WHERE NOT EXISTS (SELECT FROM {table} a WHERE {is_one}) \
-             ORDER BY g.message_id, g.provider_attachment_id ON CONFLICT (message_id, provider_attachment_id) DO NOTHING"
-        );
-        let args = [rows.into(), self.mailbox.org.into(), self.mailbox.id.into()];
-        spi::fresh(&insert, &args, |_| Ok(()))?;
-        // What the next download takes; of what is stored there will be none.
-        let update = format!(
-            "UPDATE {table} a SET download_id = g.download_id FROM {given} WHERE {is_one} AND a.sha256 IS NULL \
-             AND g.download_id IS NOT NULL AND a.download_id IS DISTINCT FROM g.download_id"
-        );
-        spi::fresh(&update, &[rows.into()], |_| Ok(()))?;
-        if self.mailbox.is_external {
-            return Ok(Vec::new());
-        }
-        let contents: Vec<Content<'_>> = parts
-            .iter()
-            .filter_map(|((message, part), attachment)| {
-                Some(Content { message: *message, part, bytes: attachment.content.as_deref()? })
-            })
-            .collect();
-        attachments::store(self.kit, self.mailbox, &contents)
-    }
-
-    /// The attachments of these messages whose content is not stored.
-    fn missing(&self, done: &Done) -> Result<Vec<Value>> {
-        let names: HashMap<Uuid, &String> = done.written.iter().map(|(name, written)| (written.id, name)).collect();
-        let ids: Vec<Uuid> = names.keys().copied().collect();
-        let sql = format!(
-            "SELECT message_id, jsonb_build_object('message_id', message_id, 'provider_attachment_id', provider_attachment_id, \
-               'download_id', download_id, 'filename', filename, 'mime_type', mime_type, 'size_bytes', size_bytes), provider_attachment_id \
-             FROM {} WHERE message_id = ANY ($1) AND sha256 IS NULL",
-            self.kit.table("mail_attachments")
-        );
-        let mut missing = spi::fresh(&sql, &[ids.into()], |row| {
-            let name = names.get(&row.need::<Uuid>(1)?).copied().cloned().unwrap_or_default();
-            let JsonB(mut told) = row.need(2)?;
-            told["provider_message_id"] = name.clone().into();
-            Ok((name, row.need::<String>(3)?, told))
-        })?;
-        missing.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-        Ok(missing.into_iter().map(|(_, _, told)| told).collect())
-    }
-
     /// Notes with the mailbox how the synchronisation went. `all`: whether nothing is left that must come again.
     fn close(&self, failure: Option<&str>, all: bool) -> Result<()> {
         self.kit.require("mailboxes", &["SELECT", "UPDATE"])?;
@@ -403,6 +325,32 @@ impl Sync<'_> {
     fn tell(&self, events: Vec<Event<'_>>) -> Result<Value> {
         Ok(ledger::append(self.kit, self.mailbox.org, &events)?.hash.into())
     }
+}
+
+impl Done {
+    /// What is attached to the messages; of one that came twice, what the last says.
+    fn attached<'m>(&self, read: &'m [(i64, Message)]) -> Attached<'m> {
+        let mut attached = Attached::new();
+        for (_, message) in read {
+            let Some(written) = self.written.get(&message.provider_message_id) else { continue };
+            let parts = message.attachments.iter().flatten();
+            attached.extend(parts.map(|part| ((written.id, part.part_id.as_str()), part)));
+        }
+        attached
+    }
+
+    /// Gmail's ids of the messages.
+    fn names(&self) -> HashMap<Uuid, &str> {
+        self.written.iter().map(|(name, written)| (written.id, name.as_str())).collect()
+    }
+}
+
+/// The contents that came with the messages, as far as they are kept here.
+fn contents<'m>(mailbox: &Mailbox, attached: &Attached<'m>) -> Vec<Content<'m>> {
+    let of = |((message, part), attachment): (&(Uuid, &'m str), &&'m Attachment)| {
+        Some(Content { message: *message, part, bytes: attachment.content.as_deref()? })
+    };
+    if mailbox.is_external { Vec::new() } else { attached.iter().filter_map(of).collect() }
 }
 
 /// An error as the rows path tells it: what the message says stays out.

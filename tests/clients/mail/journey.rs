@@ -149,6 +149,27 @@ fn a_message_that_can_not_be_read_is_named() -> Result<()> {
     Ok(())
 }
 
+/// A call that fails leaves no message, and is told: in the answer, the job, the mailbox and the ledger.
+#[test]
+fn a_sync_that_fails_is_on_record() -> Result<()> {
+    let (_db, mut client, mailbox) = install("mail_failed")?;
+    client.batch_execute(
+        "CREATE FUNCTION renamed() RETURNS trigger LANGUAGE plpgsql AS
+           'BEGIN NEW.provider_message_id := NEW.provider_message_id || ''x''; RETURN NEW; END';
+         CREATE TRIGGER renamed BEFORE INSERT ON mail_messages FOR EACH ROW EXECUTE FUNCTION renamed()",
+    )?;
+    let answer = ingest(&mut client, mailbox, &window(0..3))?;
+    assert_eq!((&answer["success"], &answer["sqlstate"]), (&json!(false), &json!("P0001")), "{answer}");
+    assert_eq!(counts(&mut client)?, "0 0 0 2");
+    let told = "SELECT concat_ws('|', (SELECT string_agg(event_type, ',' ORDER BY number) FROM ledger_events), b.status, b.last_synced_at,
+                       b.sync_error_message = j.error_message, j.status) FROM mailboxes b, once.import_jobs j";
+    assert_eq!(text(&mut client, told)?, "sync.started,sync.failed|error|t|failed");
+    client.batch_execute("DROP TRIGGER renamed ON mail_messages")?;
+    assert_eq!(fields(&ingest(&mut client, mailbox, &window(0..3))?, ["messages_ingested"]), [3]);
+    assert_eq!(text(&mut client, "SELECT concat_ws('|', status, sync_error_message) FROM mailboxes")?, "active");
+    Ok(())
+}
+
 /// An import is undone with its threads and attachments, but for what others have come to.
 #[test]
 fn an_import_is_undone() -> Result<()> {
