@@ -7,6 +7,7 @@ mod documents;
 mod generate;
 mod lab;
 mod machine;
+mod mail;
 mod measure;
 mod memory;
 mod processor;
@@ -37,7 +38,8 @@ struct Options {
     #[arg(long)]
     no_setup: bool,
     /// How many rows are staged [default: 1500000]; with --documents, how many the table has that is not empty
-    /// [default: 1000000]; with --rows, how many a call brings [default: 100000]
+    /// [default: 1000000]; with --rows, how many a call brings [default: 100000]; with --mail, how many messages
+    /// there are [default: 10000]
     #[arg(long, value_name = "ROWS", value_parser = value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// In how many files
@@ -70,6 +72,9 @@ struct Options {
     /// With --rows, also into a table of a million others, and 500000 in a call
     #[arg(long, requires = "rows")]
     heavy: bool,
+    /// Take messages of a mailbox in, instead of staging files
+    #[arg(long, conflicts_with_all = ["memory", "documents", "rows"])]
+    mail: bool,
     /// Leave the cluster running, and the files in place, to look at
     #[arg(long)]
     keep: bool,
@@ -96,6 +101,7 @@ fn run(options: &Options) -> Result<()> {
         Options { memory: true, .. } => memory::run(&lab, options)?,
         Options { documents: true, .. } => documents::run(&lab, options)?,
         Options { rows: true, .. } => rows::run(&lab, options)?,
+        Options { mail: true, .. } => mail::run(&lab, options)?,
         _ => staging::run(&lab, options)?,
     };
     if let Some(path) = &options.json {

@@ -74,6 +74,15 @@ impl<'a> Report<'a> {
         self.line(of).map(Line::seconds_each)
     }
 
+    /// How the time of one of `parts` equal parts of a run is spent.
+    pub fn spent(&self, of: &str, parts: usize) -> Option<String> {
+        let runs = self.line(of)?.runs;
+        let part = |value: fn(&Run) -> f64| median(runs, value) * 1e3 / parts as f64;
+        let server = part(|run| run.server_cpu.unwrap_or(f64::NAN));
+        let (all, client) = (part(|run| run.seconds), part(|run| run.client_cpu));
+        Some(format!("{all:.0} ms; CPU: server {server:.0} ms, client {client:.0} ms"))
+    }
+
     fn line(&self, name: &str) -> Option<&Line<'a>> {
         self.contenders.iter().find(|line| line.name == name)
     }
@@ -95,11 +104,7 @@ impl<'a> Report<'a> {
             }
             Wanted::Faster(times, other) => {
                 let found = self.seconds_each(other)? / this.seconds_each();
-                Verdict {
-                    goal: format!("{other} takes at least {times} × the time of {of}"),
-                    found: format!("{found:.2} ×"),
-                    met: found >= times,
-                }
+                Verdict::faster(format!("{other} takes at least {times} × the time of {of}"), found, times)
             }
             Wanted::Memory(bytes) => {
                 Verdict::memory(format!("{of} needs under {} MB", bytes / 1_000_000), this.peak_bytes, bytes)
@@ -149,6 +154,10 @@ impl<'a> Line<'a> {
 impl Verdict {
     pub fn at_most(goal: String, found: f64, times: f64) -> Self {
         Self { goal, found: format!("{found:.2} ×"), met: found <= times }
+    }
+
+    pub fn faster(goal: String, found: f64, times: f64) -> Self {
+        Self { goal, found: format!("{found:.2} ×"), met: found >= times }
     }
 
     pub fn memory(goal: String, peak_bytes: Option<u64>, bytes: u64) -> Self {

@@ -21,7 +21,6 @@ CREATE TABLE "@schema@"."@prefix@mail_attachments" (
   CONSTRAINT "@prefix@mail_attachments_message_fkey" FOREIGN KEY (org_id, mailbox_id, message_id)
     REFERENCES "@schema@"."@prefix@mail_messages" (org_id, mailbox_id, message_id) ON DELETE CASCADE
 );
-CREATE INDEX "@prefix@mail_attachments_message_idx" ON "@schema@"."@prefix@mail_attachments" (org_id, mailbox_id, message_id);
 -- Whether anything still has a content, before it is taken out of mail_blobs.
 CREATE INDEX "@prefix@mail_attachments_sha256_idx" ON "@schema@"."@prefix@mail_attachments" (org_id, sha256) WHERE sha256 IS NOT NULL;
 COMMENT ON TABLE "@schema@"."@prefix@mail_attachments" IS

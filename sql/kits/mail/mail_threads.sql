@@ -19,7 +19,7 @@ CREATE TABLE "@schema@"."@prefix@mail_threads" (
   CONSTRAINT "@prefix@mail_threads_mailbox_fkey" FOREIGN KEY (org_id, mailbox_id)
     REFERENCES "@schema@"."@prefix@mailboxes" (org_id, mailbox_id)
 );
--- Ascending, so that a listing by last_message_at DESC below a cursor reads it backwards.
+-- For lists of threads, the latest first: read backwards.
 CREATE INDEX "@prefix@mail_threads_listing_idx" ON "@schema@"."@prefix@mail_threads" (mailbox_id, last_message_at);
 CREATE INDEX "@prefix@mail_threads_job_idx" ON "@schema@"."@prefix@mail_threads" (import_job_id);
 -- What messages refer to, so that none is in another org's thread; and the primary key, last of all: while a table has few rows
