@@ -203,7 +203,9 @@ impl OnceError {
             Self::BadSyncInfo { history_id } => parts(
                 ERRCODE_INVALID_PARAMETER_VALUE,
                 "sync_info can not be read",
-                format!("It is an object, and its history_id a whole number; given is \"{history_id}\"."),
+                format!(
+                    "It is an object, its history_id a whole number of 0 or more, its correlation_id at most 1000 bytes; given as history_id is \"{history_id}\"."
+                ),
                 r#"Pass NULL, or an object such as {"history_id": "123456", "correlation_id": "…", "actor": "…"}."#,
             ),
             Self::NotMessages => parts(

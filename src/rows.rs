@@ -15,4 +15,5 @@ mod write;
 
 pub use ingest::Call;
 pub use outcome::Outcome;
+pub use read::Refusal;
 pub use target::Target;

@@ -166,6 +166,8 @@ fn store_one(
             let (attachment, message) = (content.part.into(), content.message.to_string());
             return Err(OnceError::OtherContent { attachment, message, relation: attachments });
         }
+        // It may have been stored while contents were kept elsewhere.
+        keep(kit, &mailbox, &hash, content.bytes)?;
         let (attachment, message) = (known.attachment, content.message);
         return Ok((Stored { attachment, message, sha256: hash, storage_path }, true));
     }
@@ -317,21 +319,8 @@ pub fn store(kit: &Kit, mailbox: &Mailbox, contents: &[Content<'_>]) -> Result<V
         sizes.push(i64::try_from(content.bytes.len()).unwrap_or(i64::MAX));
         stored.push(Stored { attachment, message: content.message, sha256, storage_path });
     }
-    if !mailbox.is_external {
-        kit.require("mail_blobs", &["SELECT", "INSERT"])?;
-        let insert = format!(
-            "INSERT INTO {} (org_id, sha256, bytes, size_bytes) VALUES ($1, $2, $3, $4) ON CONFLICT (org_id, sha256) DO NOTHING",
-            kit.table("mail_blobs")
-        );
-        // One by one: together they may be more than a statement can take.
-        for (sha256, bytes) in blobs {
-            let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-            spi::known_fresh(
-                &insert,
-                &[mailbox.org.into(), sha256.into(), bytes.to_vec().into(), size.into()],
-                |_| Ok(()),
-            )?;
-        }
+    for (sha256, bytes) in blobs {
+        keep(kit, mailbox, &sha256, bytes)?;
     }
     let update = format!(
         "UPDATE {attachments} a SET sha256 = g.sha256, storage_path = g.path, size_bytes = g.size, stored_at = now() \
@@ -342,4 +331,20 @@ pub fn store(kit: &Kit, mailbox: &Mailbox, contents: &[Content<'_>]) -> Result<V
     let (hashes, paths) = (column(|stored| stored.sha256.clone()), column(|stored| stored.storage_path.clone()));
     spi::fresh(&update, &[ids.into(), hashes.into(), paths.into(), sizes.into()], |_| Ok(()))?;
     Ok(stored)
+}
+
+/// Keeps a content for the mailbox's org, unless such are kept elsewhere. One by one: together they may be more than a
+/// statement can take.
+fn keep(kit: &Kit, mailbox: &Mailbox, sha256: &str, bytes: &[u8]) -> Result<()> {
+    if mailbox.is_external {
+        return Ok(());
+    }
+    kit.require("mail_blobs", &["SELECT", "INSERT"])?;
+    let insert = format!(
+        "INSERT INTO {} (org_id, sha256, bytes, size_bytes) VALUES ($1, $2, $3, $4) ON CONFLICT (org_id, sha256) DO NOTHING",
+        kit.table("mail_blobs")
+    );
+    let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    let args = [mailbox.org.into(), sha256.into(), bytes.to_vec().into(), size.into()];
+    spi::known_fresh(&insert, &args, |_| Ok(())).map(drop)
 }

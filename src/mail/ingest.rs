@@ -6,7 +6,7 @@ use super::ledger::{self, Event};
 use crate::backend::Jsonb;
 use crate::backend::json::Document;
 use crate::error::{OnceError, Result};
-use crate::rows::{Call, Outcome};
+use crate::rows::{Call, Outcome, Refusal};
 use crate::spi;
 use hashbrown::{HashMap, HashSet};
 use once_core::mail::{Address, Attachment, Format, Message};
@@ -14,6 +14,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// How many faulty messages an answer names.
 const NAMED: usize = 100;
@@ -64,8 +65,11 @@ impl SyncInfo {
             |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?, row.get(3)?, row.get::<String>(4)?)),
         )?;
         let history_id = history.as_ref().map(|text| text.parse::<i64>());
+        let is_short = |id: &Option<String>| id.as_ref().is_none_or(|id| id.len() <= ledger::LONGEST_ID);
         match history_id.transpose() {
-            Ok(history_id) if is_object => Ok(Self { actor, correlation, history_id }),
+            Ok(history_id) if is_object && history_id.is_none_or(|id| id >= 0) && is_short(&correlation) => {
+                Ok(Self { actor, correlation, history_id })
+            }
             _ => Err(OnceError::BadSyncInfo { history_id: history.unwrap_or_default() }),
         }
     }
@@ -130,7 +134,11 @@ impl Sync<'_> {
         let correlation = self.info.correlation.clone().unwrap_or_else(|| job.clone());
         let count = |name: &str| taken[name].as_u64().unwrap_or(0);
         let rejected = refused + count("rejected") + count("ambiguous");
-        errors.extend(taken["errors"].as_array().into_iter().flatten().map(without_value));
+        errors.extend(
+            work.outcomes
+                .iter()
+                .filter_map(|(number, told)| told.refusal.as_deref().map(|refusal| told_of(*number, refusal))),
+        );
         errors.sort_by_key(|error| error["row"].as_i64());
         errors.truncate(NAMED);
         let mut answer = json!({"success": taken["success"], "job_id": job});
@@ -210,7 +218,9 @@ impl Sync<'_> {
     fn rows(&self, read: &[(i64, Message)]) -> Result<Value> {
         let dates: Vec<Option<i64>> = read.iter().map(|(_, message)| message.internal_date).collect();
         let dates = spi::known(
-            "SELECT to_json(timestamptz 'epoch' + u.ms * interval '1 millisecond') #>> '{}' FROM unnest($1) WITH ORDINALITY AS u(ms, n) ORDER BY n",
+            // By days and the rest, as both are exact; the time zone is UTC here.
+            "SELECT to_json(timestamptz 'epoch' + u.ms / 86400000 * interval '1 day' + u.ms % 86400000 * interval '1 millisecond') #>> '{}' \
+             FROM unnest($1) WITH ORDINALITY AS u(ms, n) ORDER BY n",
             &[dates.into()],
             |row| row.get::<String>(1),
         )?;
@@ -219,7 +229,8 @@ impl Sync<'_> {
 
     /// What a partial fetch leaves out is left out here, too: nothing that is known gets lost by it.
     fn row(&self, message: &Message, internal_date: Option<String>) -> Map<String, Value> {
-        let is_whole = matches!(message.format, Format::Full | Format::Raw);
+        let has_headers = message.headers.as_ref().is_some_and(|headers| !headers.is_empty());
+        let is_whole = has_headers && matches!(message.format, Format::Full | Format::Raw);
         let list = |addresses: &[Address]| {
             let emails: Vec<&String> = addresses.iter().map(|address| &address.email).collect();
             if is_whole || !emails.is_empty() { json!(emails) } else { Value::Null }
@@ -237,13 +248,14 @@ impl Sync<'_> {
             ("bcc_emails", list(&message.bcc)),
             ("subject", json!(message.subject)),
             ("snippet", json!(message.snippet)),
-            ("body_plain", json!(message.body_plain)),
-            ("body_html", json!(message.body_html)),
+            // An empty one is none: it may be what a partial fetch has left of it.
+            ("body_plain", json!(message.body_plain.as_ref().filter(|body| !body.is_empty()))),
+            ("body_html", json!(message.body_html.as_ref().filter(|body| !body.is_empty()))),
             ("sent_at", json!(message.sent_at)),
             ("internal_date", json!(internal_date)),
             ("raw_headers", json!(message.headers.as_ref().filter(|_| is_whole))),
-            ("label_ids", json!(message.label_ids)),
-            ("has_attachments", json!(message.has_attachments())),
+            ("label_ids", json!(message.label_ids.as_ref().map(|labels| labels.iter().collect::<BTreeSet<_>>()))),
+            ("has_attachments", json!(message.has_attachments().filter(|has| *has || is_whole))),
             ("size_estimate", json!(message.size_estimate)),
         ];
         fields
@@ -353,7 +365,11 @@ fn contents<'m>(mailbox: &Mailbox, attached: &Attached<'m>) -> Vec<Content<'m>> 
     if mailbox.is_external { Vec::new() } else { attached.iter().filter_map(of).collect() }
 }
 
-/// An error as the rows path tells it: what the message says stays out.
-fn without_value(error: &Value) -> Value {
-    json!({"row": error["row"], "column": error["column"], "value": null, "reason": error["reason"]})
+/// A message that was not taken, without anything that it says, which the words of a constraint or a trigger may show.
+fn told_of(number: i64, refusal: &Refusal) -> Value {
+    let reason = match &refusal.sqlstate {
+        Some(sqlstate) => format!("the database refuses the message (SQLSTATE {sqlstate})"),
+        None => refusal.shown(),
+    };
+    json!({"row": number, "column": refusal.column, "value": null, "reason": reason})
 }

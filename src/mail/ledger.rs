@@ -17,6 +17,9 @@ const TABLE: &str = "ledger_events";
 const CONTENT: &str = "pg_catalog.jsonb_build_array(org_id, number, pg_catalog.to_char(occurred_at AT TIME ZONE 'UTC', \
     'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), event_type, actor, entity_type, entity_id, correlation_id, payload)::pg_catalog.text";
 
+/// In bytes: what names a thing or a run. The table's checks say the same.
+pub const LONGEST_ID: usize = 1000;
+
 /// How many events are read at a time.
 const READ: i64 = 10_000;
 
@@ -154,7 +157,7 @@ fn verify_ledger(
 fn verify(kit: &Kit, org: Uuid, expected: Option<&str>) -> Result<Value> {
     kit.require(TABLE, &["SELECT"])?;
     let sql = format!(
-        "SELECT number, previous_hash, hash, {CONTENT} FROM {} WHERE org_id = $1 ORDER BY number",
+        "SELECT coalesce(number, 0), coalesce(previous_hash, ''), coalesce(hash, ''), coalesce({CONTENT}, '') FROM {} WHERE org_id = $1 ORDER BY number",
         kit.table(TABLE)
     );
     let cursor = spi::Cursor::open(&sql, &[org.into()])?;

@@ -34,7 +34,7 @@ pub struct Message {
     /// Gmail's `threadId`.
     pub provider_thread_id: String,
     pub history_id: Option<i64>,
-    /// `None` where the field is missing, which is not the same as an empty list.
+    /// `None` where nothing is said of labels: neither they nor a history. Gmail leaves an empty list out.
     pub label_ids: Option<Vec<String>>,
     /// As plain text; Gmail gives it as HTML.
     pub snippet: Option<String>,

@@ -7,8 +7,8 @@ CREATE TABLE "@schema@"."@prefix@ledger_events" (
   event_type     text NOT NULL,
   actor          text NOT NULL,
   entity_type    text,
-  entity_id      text,
-  correlation_id text,
+  entity_id      text CHECK (pg_catalog.octet_length(entity_id) <= 1000),
+  correlation_id text CHECK (pg_catalog.octet_length(correlation_id) <= 1000),
   payload        jsonb NOT NULL DEFAULT '{}',
   previous_hash  text COLLATE "C" NOT NULL CHECK (previous_hash ~ '^[0-9a-f]{64}$'),
   hash           text COLLATE "C" NOT NULL CHECK (hash ~ '^[0-9a-f]{64}$'),
@@ -44,6 +44,29 @@ CREATE TRIGGER "@prefix@ledger_events_guard" BEFORE UPDATE OR DELETE OR TRUNCATE
   FOR EACH STATEMENT EXECUTE FUNCTION "@schema@"."@prefix@mail_ledger_guard"();
 -- Under session_replication_role = replica, too.
 ALTER TABLE "@schema@"."@prefix@ledger_events" ENABLE ALWAYS TRIGGER "@prefix@ledger_events_guard";
+
+-- An event that does not follow the last one would be found by whoever verifies, and never be mended: it is not let in.
+CREATE FUNCTION "@schema@"."@prefix@mail_ledger_chain"() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $once$
+BEGIN
+  IF EXISTS (
+    SELECT FROM new_events n LEFT JOIN "@schema@"."@prefix@ledger_events" p ON p.org_id = n.org_id AND p.number = n.number - 1
+    WHERE n.previous_hash IS DISTINCT FROM CASE WHEN n.number = 1 THEN repeat('0', 64) ELSE p.hash END
+       OR n.hash <> encode(sha256(convert_to(n.previous_hash || jsonb_build_array(n.org_id, n.number,
+            to_char(n.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), n.event_type, n.actor, n.entity_type,
+            n.entity_id, n.correlation_id, n.payload)::text, 'UTF8')), 'hex')) THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+      MESSAGE = 'the event does not follow the last one of the ledger',
+      DETAIL = format('%I.%I takes numbers without gaps, each with the hash of the one before.', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+      HINT = 'Write it with append_ledger_event.';
+  END IF;
+  RETURN NULL;
+END
+$once$;
+COMMENT ON FUNCTION "@schema@"."@prefix@mail_ledger_chain"() IS
+  'Trigger of ledger_events: refuses events whose number or hashes do not follow from what is there.';
+CREATE TRIGGER "@prefix@ledger_events_chain" AFTER INSERT ON "@schema@"."@prefix@ledger_events"
+  REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT EXECUTE FUNCTION "@schema@"."@prefix@mail_ledger_chain"();
 
 ALTER TABLE "@schema@"."@prefix@ledger_events" ENABLE ROW LEVEL SECURITY;
 CREATE POLICY "members_read" ON "@schema@"."@prefix@ledger_events" FOR SELECT USING (

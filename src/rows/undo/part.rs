@@ -178,6 +178,7 @@ impl Part {
     fn find_referring(&mut self) -> Result<()> {
         let keys = spi::known(
             "SELECT n.nspname::text, c.relname::text, k.conrelid = k.confrelid, k.confdeltype::text, k.confupdtype::text, \
+             EXISTS (SELECT FROM pg_constraint r WHERE r.contype = 'f' AND r.confrelid = k.conrelid), \
              has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid), u.names, u.joins \
              FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              CROSS JOIN LATERAL (SELECT array_agg(ta.attname::text) AS names, string_agg(format('t.%I OPERATOR(%I.%s) c.%I', ta.attname, opn.nspname, op.oprname, ca.attname) \
@@ -190,16 +191,17 @@ impl Part {
             &[self.table.oid.into()],
             |row| {
                 let relation = Relation { schema: row.need(1)?, name: row.need(2)? };
-                let (itself, on_delete, on_update) =
-                    (row.need::<bool>(3)?, row.need::<String>(4)?, row.need::<String>(5)?);
-                Ok((relation, itself, on_delete, on_update, row.need::<bool>(6)?, row.need(7)?, row.need::<String>(8)?))
+                let flags: [bool; 3] = [row.need(3)?, row.need(6)?, row.need(7)?];
+                let (on_delete, on_update) = (row.need::<String>(4)?, row.need::<String>(5)?);
+                Ok((relation, flags, on_delete, on_update, row.need(8)?, row.need::<String>(9)?))
             },
         )?;
         let same: Vec<String> = self.identity.iter().map(|c| format!("c.{0} = t.{0}", quote(&c.name))).collect();
         let other = format!(" AND NOT ({})", same.join(" AND "));
-        for (relation, itself, on_delete, on_update, seen, columns, joins) in keys {
-            let is_beside = relation.schema == self.table.relation.schema;
-            let goes_with_it = on_delete == "c" && is_beside && self.details.contains(&relation.name);
+        for (relation, [itself, is_referred_to, seen], on_delete, on_update, columns, joins) in keys {
+            let is_detail = relation.schema == self.table.relation.schema && self.details.contains(&relation.name);
+            // What others have hung on a detail would go unseen.
+            let goes_with_it = is_detail && on_delete == "c" && !is_referred_to;
             if !seen && !goes_with_it && ["c", "n", "d"].contains(&on_delete.as_str()) {
                 self.hidden.push(relation.clone());
             }

@@ -107,5 +107,9 @@ fn raw_messages_bring_their_contents() -> Result<()> {
     let stored = store(&mut client, id, "1", None, b"content that is elsewhere")?;
     assert!(stored.3.starts_with(&format!("{ORG}/{elsewhere}/{}/", stored.2)));
     assert_eq!(text(&mut client, "SELECT count(*)::text FROM mail_blobs")?, "2");
+    // And once they are to be kept here, what comes again is.
+    client.execute("UPDATE mailboxes SET blob_storage = 'embedded'", &[])?;
+    assert!(store(&mut client, id, "1", None, b"content that is elsewhere")?.1);
+    assert_eq!(text(&mut client, "SELECT count(*)::text FROM mail_blobs")?, "3");
     Ok(())
 }

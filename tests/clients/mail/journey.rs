@@ -122,6 +122,61 @@ fn a_partial_fetch_takes_nothing_away() -> Result<()> {
     Ok(())
 }
 
+/// What a mask of fields has left over of a message takes nothing away, and no labels are a set of labels, too.
+#[test]
+fn what_is_left_out_is_not_lost_and_labels_may_all_go() -> Result<()> {
+    let (_db, mut client, mailbox) = install("mail_masked")?;
+    ingest(&mut client, mailbox, &[full("m", "t", 1_700_000_000, &["INBOX", "UNREAD"], &["1"])])?;
+    let row = "SELECT concat_ws('|', to_emails, body_plain, jsonb_array_length(raw_headers), has_attachments) FROM mail_messages";
+    let before = text(&mut client, row)?;
+    for payload in [
+        json!({"parts": [{"partId": "0", "body": {"size": 4}}, {"partId": "1", "filename": "x.pdf", "body": {"attachmentId": "Q", "size": 3}}]}),
+        json!({"headers": [{"name": "Subject", "value": "s"}], "body": {"size": 0}}),
+        json!({"mimeType": "text/plain", "body": {"size": 0, "data": ""}}),
+        json!({}),
+    ] {
+        ingest(&mut client, mailbox, &[json!({"id": "m", "threadId": "t", "payload": payload})])?;
+        assert_eq!(text(&mut client, row)?, before, "{payload}");
+    }
+    ingest(&mut client, mailbox, &[json!({"id": "m", "threadId": "t", "raw": ""})])?;
+    assert_eq!(text(&mut client, row)?, before);
+    let labels = "SELECT concat_ws('|', m.label_ids, m.history_id, t.is_read) FROM mail_messages m JOIN mail_threads t USING (thread_id)";
+    for (message, expected) in [
+        (json!({"id": "m", "threadId": "t"}), "{INBOX,UNREAD}|1700000000|f"),
+        (
+            json!({"id": "m", "threadId": "t", "historyId": "1700000001", "labelIds": ["B", "A", "B"]}),
+            "{A,B}|1700000001|t",
+        ),
+        (json!({"id": "m", "threadId": "t", "historyId": "1700000005"}), "{}|1700000005|t"),
+        (json!({"id": "m", "threadId": "t", "historyId": "1700000003", "labelIds": ["UNREAD"]}), "{}|1700000005|t"),
+    ] {
+        ingest(&mut client, mailbox, std::slice::from_ref(&message))?;
+        assert_eq!(text(&mut client, labels)?, expected, "{message}");
+    }
+    Ok(())
+}
+
+/// One odd attachment or number costs at most its message; what the database says of a message's content stays inside.
+#[test]
+fn odd_parts_cost_no_other_message() -> Result<()> {
+    let (_db, mut client, mailbox) = install("mail_odd")?;
+    client.batch_execute("CREATE INDEX ON mail_messages ((CASE WHEN subject LIKE 'SECRET%' THEN subject::int END))")?;
+    let mut negative = full("negative", "t", 1, &[], &["1"]);
+    negative["payload"]["parts"][1]["body"]["size"] = json!(-5);
+    let long = full("long", "t", 2, &[], &[&"9".repeat(20_000)]);
+    let mut secret = full("secret", "t", 3, &[], &[]);
+    secret["payload"]["headers"][2]["value"] = json!("SECRETSUBJECT");
+    let mut late = full("late", "t", 4, &[], &[]);
+    late["internalDate"] = json!("253402300799999");
+    let answer = ingest(&mut client, mailbox, &[negative, long, secret, late, full("good", "t", 5, &[], &[])])?;
+    assert_eq!(fields(&answer, ["messages_ingested", "rejected"]), [3, 2], "{answer}");
+    assert!(!answer.to_string().contains("SECRET"), "{answer}");
+    assert_eq!(answer["errors"][1]["reason"], "the database refuses the message (SQLSTATE 22P02)", "{answer}");
+    let told = "SELECT internal_date AT TIME ZONE 'UTC' || '' FROM mail_messages WHERE provider_message_id = 'late'";
+    assert_eq!(text(&mut client, told)?, "9999-12-31 23:59:59.999");
+    Ok(())
+}
+
 /// What can't be read costs its message and no other; and where the next run begins is not moved beyond it.
 #[test]
 fn a_message_that_can_not_be_read_is_named() -> Result<()> {

@@ -70,6 +70,34 @@ fn the_first_event_that_is_not_as_it_was_is_named() -> Result<()> {
     Ok(())
 }
 
+/// Who may add events adds no other than the next, and what was made of NULLs is named like all else.
+#[test]
+fn nobody_breaks_the_chain_by_hand() -> Result<()> {
+    let (_db, mut client, mailbox) = install("ledger_forged")?;
+    ingest(&mut client, mailbox, &[full("m", "t", 1, &[], &[])])?;
+    let forged = |number: &str, previous: &str, hash: &str| {
+        format!(
+            "INSERT INTO ledger_events (org_id, number, occurred_at, event_type, actor, previous_hash, hash)
+             SELECT org_id, {number}, now(), 'forged', 'mallory', {previous}, {hash} FROM ledger_events WHERE number = 4"
+        )
+    };
+    for (number, previous, hash) in [
+        ("5", "hash", "hash"),
+        ("1000", "hash", "hash"),
+        ("9223372036854775807", "hash", "hash"),
+        ("5", "repeat('0', 64)", "hash"),
+    ] {
+        assert_eq!(refused_well(&mut client, &forged(number, previous, hash), &[])?, "55000", "{number} {previous}");
+    }
+    tampered(
+        &mut client,
+        "ALTER TABLE ledger_events ALTER hash DROP NOT NULL; UPDATE ledger_events SET hash = NULL WHERE number = 2",
+    )?;
+    let found = verify(&mut client, None)?;
+    assert_eq!((&found["valid"], &found["first_bad"]), (&json!(false), &json!(2)), "{found}");
+    Ok(())
+}
+
 #[test]
 fn a_cut_tail_is_seen_by_who_kept_the_head() -> Result<()> {
     let (_db, mut client, mailbox) = install("ledger_cut")?;

@@ -57,6 +57,12 @@ fn details_go_and_what_is_derived_is_no_change() -> Result<()> {
         text(&mut client, "SELECT (SELECT string_agg(code, ',') FROM t) || (SELECT string_agg(note, ',') FROM line)")?,
         "cz"
     );
+    // What is hung on a detail keeps its record, which could not go without it.
+    client.batch_execute("ALTER TABLE line ADD id bigint PRIMARY KEY DEFAULT 1; CREATE TABLE note (line bigint REFERENCES line ON DELETE CASCADE)")?;
+    let job = take(&mut client, r#"[{"id": 4, "code": "d"}, {"id": 5, "code": "e"}]"#)?;
+    client.batch_execute("INSERT INTO line VALUES (4, 'w', 2); INSERT INTO note VALUES (2)")?;
+    assert_eq!(undo(&mut client, job)?, [1, 1, 0]);
+    assert_eq!(text(&mut client, "SELECT count(*)::text FROM note")?, "1");
     // A table whose rows would stay is no detail.
     client.batch_execute("CREATE TABLE other (t_id bigint REFERENCES t)")?;
     for table in ["other", "missing"] {

@@ -11,6 +11,9 @@ use std::ops::RangeInclusive;
 /// In milliseconds: the years 1 to 9999.
 const TIMES: RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
+/// In bytes; Gmail's are short, and an index takes no more than some thousands.
+const LONGEST_ID: usize = 1000;
+
 /// In bytes, with its semicolon; a longer one is none.
 const LONGEST_ENTITY: usize = 10;
 
@@ -18,12 +21,15 @@ pub fn read(resource: &Json<'_>) -> Result<Message, Refusal> {
     if !matches!(resource, Json::Object(_)) {
         return Err(Refusal::NotAnObject);
     }
-    let raw = string(resource, "raw", "raw")?.map(|raw| base64url(&raw).ok_or(Refusal::Base64("raw"))).transpose()?;
+    let raw = string(resource, "raw", "raw")?.filter(|raw| !raw.is_empty());
+    let raw = raw.map(|raw| base64url(&raw).ok_or(Refusal::Base64("raw"))).transpose()?;
     let payload = object(resource, "payload", "payload")?;
     let (format, root) = match (&raw, payload) {
         (Some(raw), _) => (Format::Raw, Some(mime::read(raw)?)),
         (None, Some(payload)) => {
-            let whole = payload.get("body").is_some() || payload.get("parts").is_some();
+            // What a mask of fields has left over is not whole.
+            let has = |field| payload.get(field).is_some();
+            let whole = has("mimeType") && (has("body") || has("parts"));
             (if whole { Format::Full } else { Format::Metadata }, Some(part(payload, String::new(), 0)?))
         }
         (None, None) => (Format::Minimal, None),
@@ -42,11 +48,12 @@ pub fn read(resource: &Json<'_>) -> Result<Message, Refusal> {
     if internal_date.is_some_and(|time| !TIMES.contains(&time)) {
         return Err(Refusal::Range("internalDate"));
     }
+    let history_id = number(resource, "historyId", "historyId")?;
     Ok(Message {
         provider_message_id: required(resource, "id")?,
         provider_thread_id: required(resource, "threadId")?,
-        history_id: number(resource, "historyId", "historyId")?,
-        label_ids: labels(resource)?,
+        history_id,
+        label_ids: labels(resource, history_id)?,
         snippet: string(resource, "snippet", "snippet")?.map(|snippet| unescape(&snippet)),
         internal_date,
         size_estimate: number(resource, "sizeEstimate", "sizeEstimate")?,
@@ -101,9 +108,12 @@ fn part<'a>(json: &'a Json<'_>, id: String, depth: usize) -> Result<Part<'a>, Re
         filename: string(json, "filename", "payload.filename")?,
         ..Part::default()
     };
+    if part.id.len() > LONGEST_ID {
+        return Err(Refusal::Range("payload.partId"));
+    }
     if let Some(body) = body {
         part.attachment_id = string(body, "attachmentId", "payload.body.attachmentId")?.map(Cow::into_owned);
-        part.size = number(body, "size", "payload.body.size")?;
+        part.size = number(body, "size", "payload.body.size")?.filter(|size| *size >= 0);
         let data = string(body, "data", "payload.body.data")?;
         let data = data.map(|data| base64url(&data).ok_or(Refusal::Base64("payload.body.data"))).transpose()?;
         part.body = data.map(Cow::Owned);
@@ -137,8 +147,9 @@ fn headers<'a>(json: &'a Json<'_>) -> Result<Headers<'a>, Refusal> {
     headers.iter().map(header).collect()
 }
 
-fn labels(resource: &Json<'_>) -> Result<Option<Vec<String>>, Refusal> {
-    let Some(labels) = array(resource, "labelIds", "labelIds")? else { return Ok(None) };
+/// Gmail leaves an empty list out; where the history is left out too, nothing is said of labels.
+fn labels(resource: &Json<'_>, history_id: Option<i64>) -> Result<Option<Vec<String>>, Refusal> {
+    let Some(labels) = array(resource, "labelIds", "labelIds")? else { return Ok(history_id.map(|_| Vec::new())) };
     let label = |label: &Json<'_>| match label {
         Json::String(label) => Ok(without_nul(Cow::Borrowed(label)).into_owned()),
         _ => Err(Refusal::Type { field: "labelIds", expected: "an array of strings" }),
