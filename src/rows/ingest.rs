@@ -26,6 +26,9 @@ use std::collections::BTreeSet;
 /// How often rows that lost a race go round again.
 const ROUNDS: usize = 10;
 
+/// How many times in a row a row may lose before it is told what is in the way.
+const RACES: usize = 4;
+
 /// Takes rows into a target: an outcome for each, all of them written or (the job failed) none.
 ///
 /// `rows`: an array of objects; what their fields are is the target's spec's matter. `source_info`: anything worth keeping
@@ -195,7 +198,7 @@ impl Call<'_> {
         let mut writer = Writer::new(target, job, spi::own("import_images")?);
         let mut pending = vec![true; batch.lines.len()];
         let mut told = vec![None; batch.lines.len()];
-        let mut conflict = Conflict::Unlikely;
+        let (mut conflict, mut losses) = (Conflict::Unlikely, 0);
         let foreseen = self.require_plan(batch)?;
         jobs::processing(job, total)?;
         progress.phase(Phase::Inserting, total);
@@ -204,18 +207,16 @@ impl Call<'_> {
             pgrx::check_for_interrupts!();
             let (matched, references) = self.look(batch, &pending, true)?;
             let waiting = pending.iter().filter(|waits| **waits).count();
-            let lost = match writer.write(batch, &matched, &references, conflict)? {
-                Round::Again => true,
-                Round::Written(written) => {
-                    self.settle_written(batch, &matched, &written, &mut pending, &mut told, &mut writer);
-                    !written.lost.is_empty()
-                }
-            };
-            // Who loses twice has not lost a race: something else is in the way.
-            conflict = match conflict {
-                Conflict::Unlikely if lost => Conflict::PassOver,
-                Conflict::PassOver if lost => Conflict::Refuse,
-                _ => Conflict::Unlikely,
+            // Where what was matched is not so any more, nothing has been tried yet.
+            if let Round::Written(written) = writer.write(batch, &matched, &references, conflict)? {
+                self.settle_written(batch, &matched, &written, &mut pending, &mut told, &mut writer);
+                losses = if written.lost.is_empty() { 0 } else { losses + 1 };
+            }
+            // Who loses again and again has not lost a race: something else is in the way.
+            conflict = match losses {
+                0 => Conflict::Unlikely,
+                1..RACES => Conflict::PassOver,
+                _ => Conflict::Refuse,
             };
             idle = if pending.iter().filter(|waits| **waits).count() < waiting { 0 } else { idle + 1 };
             if idle == ROUNDS {
