@@ -168,8 +168,10 @@ fn odd_parts_cost_no_other_message() -> Result<()> {
     secret["payload"]["headers"][2]["value"] = json!("SECRETSUBJECT");
     let mut late = full("late", "t", 4, &[], &[]);
     late["internalDate"] = json!("253402300799999");
-    let answer = ingest(&mut client, mailbox, &[negative, long, secret, late, full("good", "t", 5, &[], &[])])?;
-    assert_eq!(fields(&answer, ["messages_ingested", "rejected"]), [3, 2], "{answer}");
+    let good = full("good", "t", 5, &[], &[]);
+    let answer = ingest(&mut client, mailbox, &[negative, long, secret, late, good.clone(), good])?;
+    assert_eq!(fields(&answer, ["messages_ingested", "duplicate", "rejected"]), [3, 1, 2], "{answer}");
+    assert_eq!(answer["errors"].as_array().map(Vec::len), Some(2), "{answer}");
     assert!(!answer.to_string().contains("SECRET"), "{answer}");
     assert_eq!(answer["errors"][1]["reason"], "the database refuses the message (SQLSTATE 22P02)", "{answer}");
     let told = "SELECT internal_date AT TIME ZONE 'UTC' || '' FROM mail_messages WHERE provider_message_id = 'late'";
