@@ -78,9 +78,9 @@ pub fn facts(client: &mut impl GenericClient) -> Result<(Vec<String>, Vec<String
     let meant = "SELECT concat_ws('|', t.provider_thread_id, count(m.message_id), coalesce(bool_or(m.has_attachments), false),
                        min(coalesce(m.internal_date, m.sent_at)), max(coalesce(m.internal_date, m.sent_at)),
                        count(*) FILTER (WHERE 'UNREAD' = ANY (m.label_ids)) = 0,
-                       (SELECT string_agg(l, ',' ORDER BY l) FROM (SELECT DISTINCT unnest(x.label_ids) COLLATE \"C\" AS l FROM mail_messages x
+                       (SELECT coalesce(string_agg(l, ',' ORDER BY l), '') FROM (SELECT DISTINCT unnest(x.label_ids) COLLATE \"C\" AS l FROM mail_messages x
                           WHERE x.thread_id = t.thread_id) l),
-                       (SELECT string_agg(e, ',' ORDER BY e) FROM (SELECT DISTINCT unnest(x.from_email || x.to_emails || x.cc_emails || x.bcc_emails)
+                       (SELECT coalesce(string_agg(e, ',' ORDER BY e), '') FROM (SELECT DISTINCT unnest(x.from_email || x.to_emails || x.cc_emails || x.bcc_emails)
                           COLLATE \"C\" AS e FROM mail_messages x WHERE x.thread_id = t.thread_id) e),
                        (SELECT x.subject FROM mail_messages x WHERE x.thread_id = t.thread_id AND x.subject <> ''
                           ORDER BY coalesce(x.internal_date, x.sent_at), x.provider_message_id LIMIT 1),

@@ -122,6 +122,22 @@ fn a_partial_fetch_takes_nothing_away() -> Result<()> {
     Ok(())
 }
 
+/// A message that has moved is in the thread that the newest fetch names, whichever comes last.
+#[test]
+fn an_older_fetch_moves_nothing() -> Result<()> {
+    let (_db, mut client, mailbox) = install("mail_moved")?;
+    for (thread, history, expected) in
+        [("a", 5, "a:1"), ("b", 9, "a:0 b:1"), ("a", 7, "a:0 b:1"), ("c", 1, "a:0 b:1 c:0")]
+    {
+        ingest(&mut client, mailbox, &[minimal("m", thread, history, &["INBOX"])])?;
+        let threads = "SELECT string_agg(concat(provider_thread_id, ':', message_count), ' ' ORDER BY provider_thread_id) FROM mail_threads";
+        assert_eq!(text(&mut client, threads)?, expected, "{thread} {history}");
+        let (said, meant) = facts(&mut client)?;
+        assert_eq!(said, meant);
+    }
+    Ok(())
+}
+
 /// What a mask of fields has left over of a message takes nothing away, and no labels are a set of labels, too.
 #[test]
 fn what_is_left_out_is_not_lost_and_labels_may_all_go() -> Result<()> {
