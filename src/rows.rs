@@ -14,6 +14,6 @@ pub mod undo;
 mod write;
 
 pub use ingest::Call;
-pub use outcome::{Outcome, Told};
+pub use outcome::{NAMED, Outcome};
 pub use read::Refusal;
 pub use target::Target;

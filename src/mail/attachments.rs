@@ -1,6 +1,6 @@
 //! What is attached to messages: whether it is there, and storing it once per org.
 
-use super::kit::{Kit, Mailbox};
+use super::kit::{Kit, Mailbox, unknown};
 use super::ledger::{self, Event};
 use crate::backend::Jsonb;
 use crate::error::{OnceError, Result};
@@ -156,27 +156,20 @@ fn store_one(
     ];
     spi::known_fresh(&insert, &args, |_| Ok(()))?;
     let known = known(kit, content.message, content.part, " FOR UPDATE")?;
-    let known = known.ok_or_else(|| OnceError::UnknownRow {
-        what: "attachment",
-        id: content.part.into(),
-        relation: attachments.clone(),
-    })?;
+    let gone = || unknown("attachment", content.part, &attachments);
+    let known = known.ok_or_else(gone)?;
     if let Some((hash, storage_path)) = known.stored {
         if hash != sha256(&[content.bytes]) {
             let (attachment, message) = (content.part.into(), content.message.to_string());
             return Err(OnceError::OtherContent { attachment, message, relation: attachments });
         }
         // It may have been stored while contents were kept elsewhere.
-        keep(kit, &mailbox, &hash, content.bytes)?;
+        keep(kit, &mailbox, [(hash.as_str(), content.bytes)].into_iter())?;
         let (attachment, message) = (known.attachment, content.message);
         return Ok((Stored { attachment, message, sha256: hash, storage_path }, true));
     }
     let mut stored = store(kit, &mailbox, std::slice::from_ref(content))?;
-    let stored = stored.pop().ok_or_else(|| OnceError::UnknownRow {
-        what: "attachment",
-        id: content.part.into(),
-        relation: attachments,
-    })?;
+    let stored = stored.pop().ok_or_else(gone)?;
     let (now, actor) = (ledger::now()?, ledger::current_role()?);
     ledger::append(kit, mailbox.org, &[saved(&stored, &now, &actor, None)])?;
     Ok((stored, false))
@@ -197,18 +190,10 @@ pub fn saved<'e>(stored: &Stored, now: &'e str, actor: &'e str, correlation: Opt
 
 fn mailbox_of(kit: &Kit, message: Uuid) -> Result<Mailbox> {
     kit.require(super::MAIN, &["SELECT"])?;
-    kit.require("mailboxes", &["SELECT"])?;
     let messages = kit.table(super::MAIN);
-    let sql = format!(
-        "SELECT b.mailbox_id, b.org_id, b.blob_storage = 'external' FROM {messages} m \
-         JOIN {} b ON b.org_id = m.org_id AND b.mailbox_id = m.mailbox_id WHERE m.message_id = $1",
-        kit.table("mailboxes")
-    );
-    let found = spi::known_fresh(&sql, &[message.into()], |row| {
-        Ok(Mailbox { id: row.need(1)?, org: row.need(2)?, is_external: row.need(3)? })
-    })?;
-    let unknown = || OnceError::UnknownRow { what: "message", id: message.to_string(), relation: messages };
-    found.into_iter().next().ok_or_else(unknown)
+    let sql = format!("SELECT mailbox_id FROM {messages} WHERE message_id = $1");
+    let mailbox = spi::known_fresh(&sql, &[message.into()], |row| row.need(1))?;
+    kit.mailbox(mailbox.into_iter().next().ok_or_else(|| unknown("message", message, &messages))?)
 }
 
 fn known(kit: &Kit, message: Uuid, part: &str, lock: &str) -> Result<Option<Known>> {
@@ -319,9 +304,7 @@ pub fn store(kit: &Kit, mailbox: &Mailbox, contents: &[Content<'_>]) -> Result<V
         sizes.push(i64::try_from(content.bytes.len()).unwrap_or(i64::MAX));
         stored.push(Stored { attachment, message: content.message, sha256, storage_path });
     }
-    for (sha256, bytes) in blobs {
-        keep(kit, mailbox, &sha256, bytes)?;
-    }
+    keep(kit, mailbox, blobs.iter().map(|(sha256, bytes)| (sha256.as_str(), *bytes)))?;
     let update = format!(
         "UPDATE {attachments} a SET sha256 = g.sha256, storage_path = g.path, size_bytes = g.size, stored_at = now() \
          FROM unnest($1, $2, $3, $4) AS g(attachment_id, sha256, path, size) WHERE a.attachment_id = g.attachment_id"
@@ -333,9 +316,8 @@ pub fn store(kit: &Kit, mailbox: &Mailbox, contents: &[Content<'_>]) -> Result<V
     Ok(stored)
 }
 
-/// Keeps a content for the mailbox's org, unless such are kept elsewhere. One by one: together they may be more than a
-/// statement can take.
-fn keep(kit: &Kit, mailbox: &Mailbox, sha256: &str, bytes: &[u8]) -> Result<()> {
+/// Keeps contents, each under its hash, for the mailbox's org, unless they are kept elsewhere.
+fn keep<'b>(kit: &Kit, mailbox: &Mailbox, blobs: impl Iterator<Item = (&'b str, &'b [u8])>) -> Result<()> {
     if mailbox.is_external {
         return Ok(());
     }
@@ -344,7 +326,11 @@ fn keep(kit: &Kit, mailbox: &Mailbox, sha256: &str, bytes: &[u8]) -> Result<()> 
         "INSERT INTO {} (org_id, sha256, bytes, size_bytes) VALUES ($1, $2, $3, $4) ON CONFLICT (org_id, sha256) DO NOTHING",
         kit.table("mail_blobs")
     );
-    let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-    let args = [mailbox.org.into(), sha256.into(), bytes.to_vec().into(), size.into()];
-    spi::known_fresh(&insert, &args, |_| Ok(())).map(drop)
+    // One by one: together they may be more than a statement can take.
+    for (sha256, bytes) in blobs {
+        let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        let args = [mailbox.org.into(), sha256.into(), bytes.to_vec().into(), size.into()];
+        spi::known_fresh(&insert, &args, |_| Ok(()))?;
+    }
+    Ok(())
 }

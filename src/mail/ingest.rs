@@ -6,7 +6,7 @@ use super::ledger::{self, Event};
 use crate::backend::Jsonb;
 use crate::backend::json::Document;
 use crate::error::{OnceError, Result};
-use crate::rows::{Call, Outcome, Refusal, Told};
+use crate::rows::{Call, NAMED, Outcome, Refusal};
 use crate::spi;
 use hashbrown::{HashMap, HashSet};
 use once_core::mail::{Address, Attachment, Format, Message};
@@ -15,9 +15,6 @@ use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-
-/// How many faulty messages an answer names.
-const NAMED: usize = 100;
 
 /// Takes messages of a mailbox in: a message that is there already is merged with what came, and what nothing changes is left alone.
 ///
@@ -134,9 +131,7 @@ impl Sync<'_> {
         let correlation = self.info.correlation.clone().unwrap_or_else(|| job.clone());
         let count = |name: &str| taken[name].as_u64().unwrap_or(0);
         let rejected = refused + count("rejected") + count("ambiguous");
-        let is_faulty = |told: &Told| matches!(told.outcome, Outcome::Rejected | Outcome::Ambiguous);
-        let faulty = work.outcomes.iter().filter(|(_, told)| is_faulty(told));
-        errors.extend(faulty.filter_map(|(number, told)| Some(told_of(*number, told.refusal.as_deref()?))));
+        errors.extend(work.faulty().map(|(number, refusal)| told_of(number, refusal)));
         errors.sort_by_key(|error| error["row"].as_i64());
         errors.truncate(NAMED);
         let mut answer = json!({"success": taken["success"], "job_id": job});

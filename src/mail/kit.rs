@@ -72,10 +72,11 @@ impl Kit {
         let found = spi::known_fresh(&sql, &[id.into()], |row| {
             Ok(Mailbox { id, org: row.need(1)?, is_external: row.need(2)? })
         })?;
-        found.into_iter().next().ok_or_else(|| OnceError::UnknownRow {
-            what: "mailbox",
-            id: id.to_string(),
-            relation: mailboxes,
-        })
+        found.into_iter().next().ok_or_else(|| unknown("mailbox", id, &mailboxes))
     }
+}
+
+/// That a table has no row of this id, or the caller may not see it.
+pub fn unknown(what: &'static str, id: impl ToString, relation: &Relation) -> OnceError {
+    OnceError::UnknownRow { what, id: id.to_string(), relation: relation.clone() }
 }

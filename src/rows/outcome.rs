@@ -5,7 +5,7 @@ use pgrx::Uuid;
 use serde_json::{Value, json};
 
 /// How many faulty rows an answer names; the counts are of all of them.
-const NAMED: usize = 100;
+pub const NAMED: usize = 100;
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,15 +59,17 @@ pub struct Work {
 }
 
 impl Work {
-    /// The first of the faulty rows.
-    pub fn errors(&self) -> Vec<Value> {
+    /// The first of the rows that were not taken, each with its number and why.
+    pub fn faulty(&self) -> impl Iterator<Item = (i64, &Refusal)> {
         let is_faulty = |told: &Told| matches!(told.outcome, Outcome::Rejected | Outcome::Ambiguous);
-        let faulty = self.outcomes.iter().filter(|(_, told)| is_faulty(told)).take(NAMED);
-        let told = faulty.filter_map(|(number, told)| {
-            let refusal = told.refusal.as_ref()?;
-            Some(json!({"row": number, "column": refusal.column, "value": refusal.value, "reason": refusal.shown()}))
-        });
-        told.collect()
+        let faulty = self.outcomes.iter().filter(move |(_, told)| is_faulty(told)).take(NAMED);
+        faulty.filter_map(|(number, told)| Some((*number, told.refusal.as_deref()?)))
+    }
+
+    /// The first of the faulty rows, as answers name them.
+    pub fn errors(&self) -> Vec<Value> {
+        let told = |(number, refusal): (i64, &Refusal)| json!({"row": number, "column": refusal.column, "value": refusal.value, "reason": refusal.shown()});
+        self.faulty().map(told).collect()
     }
 
     /// The counts of an answer; of a job that failed, only of the rows at fault.
