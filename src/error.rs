@@ -56,6 +56,8 @@ pub enum OnceError {
     Busy { relation: Relation, scope: String, holder: String },
     UnknownStatus { relation: Relation, statuses: String },
     WrongKind { name: String, is: String, must: String },
+    NoTriggers { relation: Relation, kit: String, triggers: String },
+    NoMail { name: String, relation: Relation },
     UnknownNormalizer { given: String },
     LongContent { bytes: usize, most: usize },
     BlankContent { bytes: usize },
@@ -401,6 +403,18 @@ impl OnceError {
                 format!("{relation} holds jobs in states that pg_once does not know"),
                 format!("Unknown: {statuses}."),
                 "The states are pending, validating, processing, completed, failed and rolled_back. Put these jobs right, then install the kit again.",
+            ),
+            Self::NoTriggers { relation, kit, triggers } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("{relation} was not made by the kit {kit}"),
+                format!("It lacks the triggers {triggers}, so that nobody vouches for what they keep."),
+                "Rename the table, install the kit, and copy the rows with INSERT INTO … SELECT; or install it with a prefix.",
+            ),
+            Self::NoMail { name, relation } => parts(
+                ERRCODE_WRONG_OBJECT_TYPE,
+                format!("target \"{name}\" is not of a mail kit's messages"),
+                format!("It is on {relation}."),
+                "Name the target on the table mail_messages of an installation: install_kit answers with it.",
             ),
             Self::WrongKind { name, is, must } => parts(
                 ERRCODE_WRONG_OBJECT_TYPE,

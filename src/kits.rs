@@ -113,8 +113,8 @@ impl Install {
 /// # Errors
 /// `22004` for a NULL, `42704` for an unknown kit, `3F000` for an unknown schema, `22023` for a prefix
 /// that is no plain word, `42710` where a target's name is taken, `42501` without the right to create or
-/// to alter, `42703`, `42P10`, `42804` where a table lacks a primary key or a scope, and what `create_target` raises of
-/// tables that do not fit.
+/// to alter, `42703`, `42P10`, `42804` where a table lacks a primary key or a scope, `55000` where it lacks the kit's triggers,
+/// and what `create_target` raises of tables that do not fit.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 fn install_kit(

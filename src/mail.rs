@@ -7,5 +7,8 @@ mod ingest;
 mod kit;
 mod ledger;
 mod report;
+mod undo;
 
-pub const MAIN: &str = "mail_messages";
+pub use undo::Undoing;
+
+const MAIN: &str = "mail_messages";

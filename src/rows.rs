@@ -2,6 +2,7 @@
 
 mod checks;
 mod folding;
+mod given;
 mod ingest;
 mod matching;
 mod outcome;
@@ -13,6 +14,7 @@ mod target;
 pub mod undo;
 mod write;
 
+pub use given::{Fields, Given};
 pub use ingest::Call;
 pub use outcome::{NAMED, Outcome};
 pub use read::Refusal;

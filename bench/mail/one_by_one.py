@@ -102,7 +102,7 @@ def read(message):
         "sent_at": parsedate_to_datetime(header(payload, "date")),
         "internal_date": EPOCH + timedelta(milliseconds=int(message["internalDate"])),
         "raw_headers": Jsonb([[h["name"], h["value"]] for h in payload["headers"]]),
-        "label_ids": message["labelIds"],
+        "label_ids": sorted(set(message["labelIds"])),
         "has_attachments": bool(attachments),
         "size_estimate": message["sizeEstimate"],
     }

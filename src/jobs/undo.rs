@@ -2,7 +2,7 @@
 
 use super::{Job, load};
 use crate::error::OnceError;
-use crate::{bulk, rows};
+use crate::{bulk, mail, rows};
 use once_core::spec::{Spec, wrong};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -31,7 +31,14 @@ fn rollback_import_job(
     let job = load(p_job_id, false)?;
     Ok(JsonB(match job.spec()? {
         Spec::Bulk(spec) => bulk::rollback::run(job, spec, keep)?,
-        Spec::Rows(spec) => rows::undo::roll_back(job, spec, keep)?,
+        Spec::Rows(spec) => {
+            let mail = mail::Undoing::of(&job)?;
+            let answer = rows::undo::roll_back(job, spec, keep)?;
+            if let Some(mail) = mail.filter(|_| answer["success"] == true) {
+                mail.finish(&answer)?;
+            }
+            answer
+        }
         Spec::Document(_) => Err(no_jobs(&job))?,
     }))
 }

@@ -11,6 +11,13 @@ use once_core::spec::{STAGING_COLUMNS, Spec};
 /// The prefix under which a kit is created once and rolled back, to see what its tables look like.
 pub const SCRATCH: &str = "once_scratch_";
 
+/// A table as a new installation of the kit would have it.
+struct Fresh {
+    columns: Vec<Wanted>,
+    /// Its triggers, by their names after the prefix.
+    triggers: Vec<String>,
+}
+
 /// A column of the kit's own table: its name, its type, its default, whether it may be NULL.
 struct Wanted {
     name: String,
@@ -32,19 +39,22 @@ pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>>
     for (_, table) in there {
         require_trusted(table)?;
     }
-    let fresh = fresh_columns(install, there)?;
+    let fresh = fresh(install, there)?;
+    for ((_, table), Fresh { triggers, .. }) in there.iter().zip(&fresh) {
+        require_triggers(install, table, triggers)?;
+    }
     let scope = install.kit.targets.iter().find_map(|(_, spec)| match Spec::parse(&install.render(spec)) {
         Ok(Spec::Document(spec)) => spec.scope,
         _ => None,
     });
-    for ((_, table), columns) in there.iter().zip(&fresh) {
+    for ((_, table), Fresh { columns, .. }) in there.iter().zip(&fresh) {
         match install.kit.path {
             Path::Documents => require_keys(table, columns, scope.as_ref())?,
             Path::Rows if there.len() < install.kit.tables.len() => require_referable(table, columns)?,
             Path::Rows | Path::Bulk(_) => {}
         }
     }
-    for ((name, table), columns) in there.iter().zip(fresh) {
+    for ((name, table), Fresh { columns, .. }) in there.iter().zip(fresh) {
         let mut added = Vec::new();
         for wanted in columns {
             let filled_later = install.kit.filled_later.contains(&wanted.name.as_str());
@@ -150,21 +160,50 @@ pub fn fit_staging(install: &Install, kit: &BulkKit, there: &[(&str, Table)]) ->
     Ok(())
 }
 
-/// The columns that a new installation of the kit would give these tables: it is made under another prefix
-/// and rolled back.
-fn fresh_columns(install: &Install, there: &[(&str, Table)]) -> Result<Vec<Vec<Wanted>>> {
+/// What a table's triggers keep would not be kept without them, and what it holds from before was not.
+fn require_triggers(install: &Install, table: &Table, wanted: &[String]) -> Result<()> {
+    let there = triggers(&table.relation)?;
+    let lacking = |name: &String| (!there.contains(name)).then(|| quote(name));
+    let lacking: Vec<String> = wanted.iter().map(|name| install.name(name)).filter_map(|name| lacking(&name)).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(OnceError::NoTriggers {
+        relation: table.relation.clone(),
+        kit: install.kit.name.into(),
+        triggers: lacking.join(", "),
+    })
+}
+
+/// What a new installation of the kit would make of these tables: it is made under another prefix and rolled back.
+fn fresh(install: &Install, there: &[(&str, Table)]) -> Result<Vec<Fresh>> {
     let look = || {
         for (_, sql) in install.kit.tables {
             spi::script(&install.render_as(sql, SCRATCH))?;
         }
-        there.iter().map(|(name, _)| columns(&install.relation_as(name, SCRATCH))).collect()
+        let fresh = |name: &str| {
+            let relation = install.relation_as(name, SCRATCH);
+            let triggers = triggers(&relation)?;
+            let triggers = triggers.iter().filter_map(|name| name.strip_prefix(SCRATCH)).map(String::from).collect();
+            Ok(Fresh { columns: columns(&relation)?, triggers })
+        };
+        there.iter().map(|(name, _)| fresh(name)).collect()
     };
     // An Err rolls the scratch tables back.
-    match backend::subtransaction(|| -> std::result::Result<(), Result<Vec<Vec<Wanted>>>> { Err(look()) }) {
-        Ok(Err(columns)) => columns,
+    match backend::subtransaction(|| -> std::result::Result<(), Result<Vec<Fresh>>> { Err(look()) }) {
+        Ok(Err(fresh)) => fresh,
         Ok(Ok(())) => Err(OnceError::Internal("the scratch tables were kept".into())),
         Err(error) => error.rethrow(),
     }
+}
+
+fn triggers(relation: &Relation) -> Result<Vec<String>> {
+    spi::fresh(
+        "SELECT t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname::text = $1 AND c.relname::text = $2 AND NOT t.tgisinternal ORDER BY 1",
+        &[relation.schema.as_str().into(), relation.name.as_str().into()],
+        |row| row.need(1),
+    )
 }
 
 fn columns(relation: &Relation) -> Result<Vec<Wanted>> {

@@ -6,14 +6,15 @@ use super::ledger::{self, Event};
 use crate::backend::Jsonb;
 use crate::backend::json::Document;
 use crate::error::{OnceError, Result};
-use crate::rows::{Call, NAMED, Outcome, Refusal};
+use crate::rows::{Call, Fields, Given, NAMED, Outcome, Refusal};
 use crate::spi;
 use hashbrown::{HashMap, HashSet};
 use once_core::mail::{Address, Attachment, Format, Message};
+use once_core::rows::value::Json;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Takes messages of a mailbox in: a message that is there already is merged with what came, and what nothing changes is left alone.
@@ -42,7 +43,8 @@ fn ingest_mail(
         (mailbox_id.ok_or_else(|| null("mailbox_id"))?, messages.ok_or_else(|| null("messages"))?);
     let kit = Kit::of(target)?;
     let mailbox = kit.mailbox(mailbox)?;
-    let sync = Sync { kit: &kit, mailbox: &mailbox, info: SyncInfo::read(sync_info)?, given: sync_info };
+    let ids = [mailbox.org.to_string(), mailbox.id.to_string()];
+    let sync = Sync { kit: &kit, mailbox: &mailbox, ids, info: SyncInfo::read(sync_info)?, given: sync_info };
     Ok(JsonB(spi::exact("UTC", || sync.run(messages))?))
 }
 
@@ -76,6 +78,8 @@ impl SyncInfo {
 struct Sync<'a> {
     kit: &'a Kit,
     mailbox: &'a Mailbox,
+    /// The ids of the org and the mailbox, as texts.
+    ids: [String; 2],
     info: SyncInfo,
     given: Option<Jsonb>,
 }
@@ -98,6 +102,9 @@ struct Done {
 
 impl Sync<'_> {
     fn run(&self, messages: Jsonb) -> Result<Value> {
+        for table in ["mail_threads", super::MAIN] {
+            self.kit.require(table, &["SELECT", "INSERT", "UPDATE"])?;
+        }
         let started = ledger::now()?;
         let document = Document::of(messages);
         let trees = document.trees().ok_or(OnceError::NotMessages)?;
@@ -116,10 +123,11 @@ impl Sync<'_> {
                 }
             }
         }
-        let rows = self.rows(&read)?;
+        let dates = Self::dates(&read)?;
+        let rows = read.iter().zip(&dates).map(|((_, message), date)| self.row(message, date.as_deref()));
         let call = Call {
             target: &self.kit.target,
-            rows: Jsonb::of(&rows.to_string()),
+            given: Given::Fields(rows.collect()),
             source_info: self.given,
             dry_run: false,
             told_by_row: false,
@@ -207,55 +215,55 @@ impl Sync<'_> {
         Ok(answer)
     }
 
-    /// The messages as rows of their target.
-    fn rows(&self, read: &[(i64, Message)]) -> Result<Value> {
+    /// The dates of the messages.
+    fn dates(read: &[(i64, Message)]) -> Result<Vec<Option<String>>> {
         let dates: Vec<Option<i64>> = read.iter().map(|(_, message)| message.internal_date).collect();
-        let dates = spi::known(
+        spi::known(
             // By days and the rest, as both are exact; the time zone is UTC here.
             "SELECT to_json(timestamptz 'epoch' + u.ms / 86400000 * interval '1 day' + u.ms % 86400000 * interval '1 millisecond') #>> '{}' \
              FROM unnest($1) WITH ORDINALITY AS u(ms, n) ORDER BY n",
             &[dates.into()],
             |row| row.get::<String>(1),
-        )?;
-        Ok(read.iter().zip(dates).map(|((_, message), date)| Value::Object(self.row(message, date))).collect())
+        )
     }
 
-    /// What a partial fetch leaves out is left out here, too: nothing that is known gets lost by it.
-    fn row(&self, message: &Message, internal_date: Option<String>) -> Map<String, Value> {
+    /// A message as a row of its target. What a partial fetch leaves out is left out here, too: nothing that is known gets lost by it.
+    fn row<'m>(&'m self, message: &'m Message, internal_date: Option<&'m str>) -> Fields<'m> {
         let has_headers = message.headers.as_ref().is_some_and(|headers| !headers.is_empty());
         let is_whole = has_headers && matches!(message.format, Format::Full | Format::Raw);
-        let list = |addresses: &[Address]| {
+        let text = |text: &'m str| Some(Json::String(text));
+        let number = |number: Option<i64>| number.map(|number| Json::Number(number.to_string()));
+        let list = |list: Value| Some(Json::Array(list.to_string()));
+        let emails = |addresses: &[Address]| {
             let emails: Vec<&String> = addresses.iter().map(|address| &address.email).collect();
-            if is_whole || !emails.is_empty() { json!(emails) } else { Value::Null }
+            if is_whole || !emails.is_empty() { list(json!(emails)) } else { None }
         };
+        // An empty one is none: it may be what a partial fetch has left of it.
+        let body = |body: &'m Option<String>| body.as_deref().filter(|body| !body.is_empty()).and_then(text);
+        let labels = |labels: &Vec<String>| list(json!(labels.iter().collect::<BTreeSet<_>>()));
         let fields = [
-            ("org_id", json!(self.mailbox.org.to_string())),
-            ("mailbox_id", json!(self.mailbox.id.to_string())),
-            ("provider_thread_id", json!(message.provider_thread_id)),
-            ("provider_message_id", json!(message.provider_message_id)),
-            ("history_id", json!(message.history_id)),
-            ("from_email", json!(message.from.as_ref().map(|from| &from.email))),
-            ("from_name", json!(message.from.as_ref().and_then(|from| from.name.as_ref()))),
-            ("to_emails", list(&message.to)),
-            ("cc_emails", list(&message.cc)),
-            ("bcc_emails", list(&message.bcc)),
-            ("subject", json!(message.subject)),
-            ("snippet", json!(message.snippet)),
-            // An empty one is none: it may be what a partial fetch has left of it.
-            ("body_plain", json!(message.body_plain.as_ref().filter(|body| !body.is_empty()))),
-            ("body_html", json!(message.body_html.as_ref().filter(|body| !body.is_empty()))),
-            ("sent_at", json!(message.sent_at)),
-            ("internal_date", json!(internal_date)),
-            ("raw_headers", json!(message.headers.as_ref().filter(|_| is_whole))),
-            ("label_ids", json!(message.label_ids.as_ref().map(|labels| labels.iter().collect::<BTreeSet<_>>()))),
-            ("has_attachments", json!(message.has_attachments().filter(|has| *has || is_whole))),
-            ("size_estimate", json!(message.size_estimate)),
+            ("org_id", text(&self.ids[0])),
+            ("mailbox_id", text(&self.ids[1])),
+            ("provider_thread_id", text(&message.provider_thread_id)),
+            ("provider_message_id", text(&message.provider_message_id)),
+            ("history_id", number(message.history_id)),
+            ("from_email", message.from.as_ref().and_then(|from| text(&from.email))),
+            ("from_name", message.from.as_ref().and_then(|from| text(from.name.as_ref()?))),
+            ("to_emails", emails(&message.to)),
+            ("cc_emails", emails(&message.cc)),
+            ("bcc_emails", emails(&message.bcc)),
+            ("subject", message.subject.as_deref().and_then(text)),
+            ("snippet", message.snippet.as_deref().and_then(text)),
+            ("body_plain", body(&message.body_plain)),
+            ("body_html", body(&message.body_html)),
+            ("sent_at", message.sent_at.as_deref().and_then(text)),
+            ("internal_date", internal_date.and_then(text)),
+            ("raw_headers", message.headers.as_ref().filter(|_| is_whole).and_then(|headers| list(json!(headers)))),
+            ("label_ids", message.label_ids.as_ref().and_then(labels)),
+            ("has_attachments", message.has_attachments().filter(|has| *has || is_whole).map(Json::Bool)),
+            ("size_estimate", number(message.size_estimate)),
         ];
-        fields
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| (name.to_string(), value))
-            .collect()
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
     /// What has become of the messages and their threads.
@@ -293,6 +301,13 @@ impl Sync<'_> {
             if !new_threads.contains(&written.thread) {
                 updated.insert(written.thread);
             }
+        }
+        if read.iter().any(|(number, _)| outcomes.get(number) == Some(&Outcome::Updated)) {
+            let left = format!(
+                "SELECT DISTINCT (before ->> 'thread_id')::uuid FROM {} WHERE job_id = $1 AND part = 0 AND before ? 'thread_id'",
+                spi::own("import_images")?
+            );
+            updated.extend(spi::fresh(&left, &[job.into()], |row| row.need::<Uuid>(1))?);
         }
         done.threads_updated = updated.len();
         done.new_threads.sort_by(|a, b| a.1.cmp(&b.1));

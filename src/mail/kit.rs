@@ -29,11 +29,7 @@ impl Kit {
         let target = Target::open(target)?;
         match target.table.relation.name.strip_suffix(super::MAIN) {
             Some(prefix) => Ok(Self { prefix: prefix.into(), target }),
-            None => Err(OnceError::WrongKind {
-                name: target.name.clone(),
-                is: format!("a target on {}", target.table.relation),
-                must: format!("the target of a mail kit's table {}", super::MAIN),
-            }),
+            None => Err(OnceError::NoMail { name: target.name.clone(), relation: target.table.relation.clone() }),
         }
     }
 

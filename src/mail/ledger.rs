@@ -11,7 +11,7 @@ use pgrx::{JsonB, Uuid};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-const TABLE: &str = "ledger_events";
+pub const TABLE: &str = "ledger_events";
 
 /// What the hash of an event is over, after the hash before it: one text for one content, whatever the session's settings.
 const CONTENT: &str = "pg_catalog.jsonb_build_array(org_id, number, pg_catalog.to_char(occurred_at AT TIME ZONE 'UTC', \

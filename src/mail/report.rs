@@ -30,22 +30,24 @@ fn verify(kit: &Kit, id: Uuid) -> Result<JsonB> {
     for table in ["mail_threads", super::MAIN, "mail_attachments"] {
         kit.require(table, &["SELECT"])?;
     }
-    let counts = |table: &str, key: &str, more: &str| {
+    let counts = |tables: &str, key: &str, more: &str| {
         format!(
             "(SELECT jsonb_build_object('all', coalesce(sum(n), 0), 'more', coalesce(sum(stored), 0), 'twice', coalesce(sum(n - 1), 0)) \
-             FROM (SELECT count(*) AS n, count({more}) AS stored FROM {} WHERE org_id = $1 AND mailbox_id = $2 GROUP BY {key}) k)",
-            kit.table(table)
+             FROM (SELECT count(*) AS n, count({more}) AS stored FROM {tables} WHERE m.org_id = $1 AND m.mailbox_id = $2 GROUP BY {key}) k)"
         )
     };
+    let messages = format!("{} m", kit.table(super::MAIN));
+    let attachments = format!("{messages} JOIN {} a ON a.message_id = m.message_id", kit.table("mail_attachments"));
     let sql = format!(
         "SELECT jsonb_build_object('mailbox_id', $2, 'threads', t -> 'all', 'messages', m -> 'all', 'attachments', a -> 'all', \
          'attachments_stored', a -> 'more', \
          'duplicates', jsonb_build_object('threads', t -> 'twice', 'messages', m -> 'twice', 'attachments', a -> 'twice'), \
          'valid', ARRAY[t -> 'twice', m -> 'twice', a -> 'twice'] <@ ARRAY[jsonb '0']) \
          FROM (SELECT {} AS t, {} AS m, {} AS a) c",
-        counts("mail_threads", "provider_thread_id", "NULL::text"),
-        counts(super::MAIN, "provider_message_id", "NULL::text"),
-        counts("mail_attachments", "message_id, provider_attachment_id", "sha256")
+        counts(&format!("{} m", kit.table("mail_threads")), "m.provider_thread_id", "NULL::text"),
+        counts(&messages, "m.provider_message_id", "NULL::text"),
+        // By the messages, which have an index by the mailbox.
+        counts(&attachments, "a.message_id, a.provider_attachment_id", "a.sha256")
     );
     spi::fresh_one(&sql, &[mailbox.org.into(), mailbox.id.into()], |row| row.need(1))
 }

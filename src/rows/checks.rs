@@ -29,7 +29,7 @@ pub fn broken(
     let named = columns(target, batch);
     let merged: Vec<&Column> = mergeable(target, batch).into_iter().filter_map(|slot| named[slot]).collect();
     let named: Vec<&Column> = named.into_iter().flatten().collect();
-    let (inserts, _) = inserts(target, batch, matched, &new, Some(made))?;
+    let inserts = inserts(target, batch, matched, &new, Some(made))?.store;
     let updates = updates(target, batch, matched, &old, made);
     for (store, columns, is_new) in [(&inserts, &named, true), (&updates, &merged, false)] {
         if !store.is_empty() {

@@ -3,6 +3,7 @@
 mod dry_run;
 mod settle;
 
+use super::given::Given;
 use super::matching::{Matched, matched};
 use super::outcome::{Outcome, Told, Work};
 use super::read::{self, Batch};
@@ -10,7 +11,6 @@ use super::target::Target;
 use super::write::{Conflict, LINKS, OWN, Round, Writer, missing_links};
 use super::{references, rejects};
 use crate::backend::Jsonb;
-use crate::backend::json::Document;
 use crate::error::{OnceError, Result};
 use crate::jobs::{self, Failure, Stop};
 use crate::progress::{Phase, Progress};
@@ -116,14 +116,22 @@ fn run(
     let target = Target::open(target)?;
     let rows = rows.ok_or_else(|| null("rows"))?;
     let dry_run = dry_run.ok_or_else(|| null("dry_run"))?;
-    let call = Call { target: &target, rows, source_info, dry_run, told_by_row, numbers: None, replayed: None };
+    let call = Call {
+        target: &target,
+        given: Given::json(rows),
+        source_info,
+        dry_run,
+        told_by_row,
+        numbers: None,
+        replayed: None,
+    };
     spi::exact(&target.spec.timezone, || call.run())
 }
 
 /// A call, of a user or of a replay.
 pub struct Call<'t> {
     pub target: &'t Target,
-    pub rows: Jsonb,
+    pub given: Given<'t>,
     pub source_info: Option<Jsonb>,
     pub dry_run: bool,
     /// Whether each row is told, with its key.
@@ -138,8 +146,7 @@ impl Call<'_> {
     pub fn run(&self) -> Result<(Work, Value)> {
         let target = self.target;
         target.require_rights(self.dry_run)?;
-        let document = Document::of(self.rows);
-        let mut batch = read::rows(target, &document, self.numbers.as_deref())?;
+        let mut batch = read::rows(target, &self.given, self.numbers.as_deref())?;
         if self.dry_run {
             return self.tell_plan(&mut batch);
         }
@@ -232,7 +239,7 @@ impl Call<'_> {
             return Err(failure.into());
         }
         if self.replayed.is_none() {
-            rejects::write(target, job, self.rows, work, target.spec.ambiguous == Ambiguous::Reject)?;
+            rejects::write(target, job, &self.given, work, target.spec.ambiguous == Ambiguous::Reject)?;
         }
         let mut summary = json!({});
         self.count(work, true, batch, &mut summary);

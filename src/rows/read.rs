@@ -1,8 +1,9 @@
 //! Rows as they came, read as values of the target's columns: what can't be read costs its row, and no other.
 
+use super::given::Given;
 use super::target::{Target, kind};
 use crate::backend;
-use crate::backend::json::{Document, Element};
+use crate::backend::json::Element;
 use crate::backend::store::Store;
 use crate::error::{OnceError, Result};
 use crate::targets::Column;
@@ -295,73 +296,106 @@ fn is_nested(text: &str) -> bool {
     text.starts_with("{{")
 }
 
-/// The rows of a JSON array; `numbers` where they are not 1, 2, 3, ….
+/// The rows of a call; `numbers` where they are not 1, 2, 3, ….
 ///
 /// # Errors
-/// `22023` where it is no array.
-pub fn rows<'a>(target: &Target, document: &'a Document, numbers: Option<&[i64]>) -> Result<Batch<'a>> {
-    let elements = document.elements().ok_or(OnceError::NotRows)?;
-    let uses = uses(target);
-    let mut batch =
-        Batch { references: target.references.iter().map(|_| Batch::default()).collect(), ..Batch::default() };
-    batch.lines.reserve(document.len());
-    let mut known: Vec<HashMap<Vec<Cell<'a>>, usize>> = target.references.iter().map(|_| HashMap::new()).collect();
-    for (at, element) in elements.enumerate() {
-        if at % 1000 == 0 {
-            pgrx::check_for_interrupts!();
-        }
-        let number = numbers.and_then(|numbers| numbers.get(at)).copied();
-        let mut line = Line { number: number.unwrap_or(i64::try_from(at + 1).unwrap_or(i64::MAX)), ..Line::default() };
-        match element {
-            Element::Other(kind) => line.refuse(Refusal::row(format!("the row is {kind}, not an object"))),
-            Element::Object(fields) => {
-                let mut referred: Vec<Vec<(usize, Json<'a>)>> = target.references.iter().map(|_| Vec::new()).collect();
-                let mut linked: Vec<Vec<Json<'a>>> =
-                    target.links.iter().map(|link| vec![Json::Null; link.sources.len()]).collect();
-                for (name, json) in fields {
-                    let Some(uses) = uses.get(name) else {
-                        if !batch.unknown.contains(name) {
-                            batch.unknown.insert(name.into());
-                        }
-                        continue;
-                    };
-                    let (last, others) = match uses.split_last() {
-                        Some(split) => split,
-                        None => continue,
-                    };
-                    let mut take = |batch: &mut Batch<'a>, line: &mut Line<'a>, which: &Use, json: Json<'a>| match which
-                    {
-                        Use::Own(field) => batch.put(target, line, *field, json, true),
-                        Use::Reference(reference, field) => referred[*reference].push((*field, json)),
-                        Use::Link(link, column) => linked[*link][*column] = json,
-                    };
-                    for which in others {
-                        take(&mut batch, &mut line, which, json.clone());
+/// `22023` where they are JSON, and no array.
+pub fn rows<'a>(target: &Target, given: &'a Given<'_>, numbers: Option<&[i64]>) -> Result<Batch<'a>> {
+    let mut reader = Reader::new(target);
+    let number = |at: usize| match numbers.and_then(|numbers| numbers.get(at)) {
+        Some(number) => *number,
+        None => i64::try_from(at + 1).unwrap_or(i64::MAX),
+    };
+    match given {
+        Given::Json(document, _) => {
+            reader.batch.lines.reserve(document.len());
+            for (at, element) in document.elements().ok_or(OnceError::NotRows)?.enumerate() {
+                match element {
+                    Element::Object(fields) => reader.row(number(at), fields),
+                    Element::Other(kind) => {
+                        let mut line = Line { number: number(at), ..Line::default() };
+                        line.refuse(Refusal::row(format!("the row is {kind}, not an object")));
+                        reader.batch.lines.push(line);
                     }
-                    take(&mut batch, &mut line, last, json);
-                }
-                for (number, given) in referred.into_iter().enumerate() {
-                    let found = refer(target, &mut batch, &line, number, given, &mut known[number]);
-                    line.references.push(found);
-                }
-                for (number, given) in linked.into_iter().enumerate() {
-                    match links(target, number, given) {
-                        Ok(links) => line.links.push(links),
-                        Err(refusal) => line.refuse(refusal),
-                    }
-                }
-                if line.refusal.is_none() {
-                    batch.require(target, &mut line);
                 }
             }
         }
-        batch.lines.push(line);
+        Given::Fields(rows) => {
+            reader.batch.lines.reserve(rows.len());
+            for (at, fields) in rows.iter().enumerate() {
+                reader.row(number(at), fields.iter().map(|(name, json)| (*name, json.clone())));
+            }
+        }
     }
+    let mut batch = reader.batch;
     batch.settle(target)?;
     for (reference, batch) in target.references.iter().zip(&mut batch.references) {
         batch.settle(&reference.target)?;
     }
     Ok(batch)
+}
+
+/// Reads rows, one after the other.
+struct Reader<'t, 'a> {
+    target: &'t Target,
+    uses: HashMap<&'t str, Vec<Use>>,
+    batch: Batch<'a>,
+    /// For each reference, the line of each record that is referred to.
+    known: Vec<HashMap<Vec<Cell<'a>>, usize>>,
+}
+
+impl<'t, 'a> Reader<'t, 'a> {
+    fn new(target: &'t Target) -> Self {
+        let references = target.references.iter().map(|_| Batch::default()).collect();
+        let known = target.references.iter().map(|_| HashMap::new()).collect();
+        Self { target, uses: uses(target), batch: Batch { references, ..Batch::default() }, known }
+    }
+
+    fn row<'n>(&mut self, number: i64, fields: impl Iterator<Item = (&'n str, Json<'a>)>) {
+        let Self { target, uses, batch, known } = self;
+        if batch.lines.len().is_multiple_of(1000) {
+            pgrx::check_for_interrupts!();
+        }
+        let mut line = Line { number, ..Line::default() };
+        let mut referred: Vec<Vec<(usize, Json<'a>)>> = target.references.iter().map(|_| Vec::new()).collect();
+        let mut linked: Vec<Vec<Json<'a>>> =
+            target.links.iter().map(|link| vec![Json::Null; link.sources.len()]).collect();
+        for (name, json) in fields {
+            let Some(uses) = uses.get(name) else {
+                if !batch.unknown.contains(name) {
+                    batch.unknown.insert(name.into());
+                }
+                continue;
+            };
+            let (last, others) = match uses.split_last() {
+                Some(split) => split,
+                None => continue,
+            };
+            let mut take = |batch: &mut Batch<'a>, line: &mut Line<'a>, which: &Use, json: Json<'a>| match which {
+                Use::Own(field) => batch.put(target, line, *field, json, true),
+                Use::Reference(reference, field) => referred[*reference].push((*field, json)),
+                Use::Link(link, column) => linked[*link][*column] = json,
+            };
+            for which in others {
+                take(batch, &mut line, which, json.clone());
+            }
+            take(batch, &mut line, last, json);
+        }
+        for (number, given) in referred.into_iter().enumerate() {
+            let found = refer(target, batch, &line, number, given, &mut known[number]);
+            line.references.push(found);
+        }
+        for (number, given) in linked.into_iter().enumerate() {
+            match links(target, number, given) {
+                Ok(links) => line.links.push(links),
+                Err(refusal) => line.refuse(refusal),
+            }
+        }
+        if line.refusal.is_none() {
+            batch.require(target, &mut line);
+        }
+        batch.lines.push(line);
+    }
 }
 
 fn uses(target: &Target) -> HashMap<&str, Vec<Use>> {

@@ -1,5 +1,6 @@
 //! Rows that were not taken: kept with the reason, and tried again once the cause is mended.
 
+use super::given::Given;
 use super::ingest::Call;
 use super::outcome::{Outcome, Told, Work};
 use super::target::Target;
@@ -13,7 +14,7 @@ use pgrx::{JsonB, Uuid};
 use serde_json::json;
 
 /// Keeps the rejected rows of a job, and (`ambiguous`) those that found several records.
-pub fn write(target: &Target, job: Uuid, rows: Jsonb, work: &Work, ambiguous: bool) -> Result<()> {
+pub fn write(target: &Target, job: Uuid, given: &Given<'_>, work: &Work, ambiguous: bool) -> Result<()> {
     let kept = |outcome: Outcome| outcome == Outcome::Rejected || (ambiguous && outcome == Outcome::Ambiguous);
     let refused: Vec<(usize, &(i64, _))> =
         work.outcomes.iter().enumerate().filter(|(_, (_, told))| kept(told.outcome)).collect();
@@ -25,7 +26,7 @@ pub fn write(target: &Target, job: Uuid, rows: Jsonb, work: &Work, ambiguous: bo
     let columns: Vec<Option<String>> = refused.iter().map(|row| refusal(row).and_then(|r| r.column)).collect();
     let values: Vec<Option<String>> = refused.iter().map(|row| refusal(row).and_then(|r| r.value)).collect();
     let states: Vec<Option<String>> = refused.iter().map(|row| refusal(row).and_then(|r| r.sqlstate)).collect();
-    let places: Vec<i64> = refused.iter().map(|(at, _)| i64::try_from(*at).unwrap_or(i64::MAX)).collect();
+    let (rows, places) = given.originals(&refused.iter().map(|(at, _)| *at).collect::<Vec<_>>());
     let numbers: Vec<i64> = refused.iter().map(|(_, (number, _))| *number).collect();
     let insert = format!(
         "INSERT INTO {} (target, line, column_name, value, reason, sqlstate, job_id, original, relation_schema, relation_name) \
@@ -87,7 +88,7 @@ fn replay_rejects(p_job_id: Option<Uuid>) -> std::result::Result<JsonB, ErrorRep
         }
         let call = Call {
             target: &target,
-            rows,
+            given: Given::json(rows),
             source_info: Some(info),
             dry_run: false,
             told_by_row: false,

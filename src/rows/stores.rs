@@ -3,13 +3,14 @@
 use super::folding::Merged;
 use super::matching::Matched;
 use super::read::{Batch, Line};
-use super::target::{LinkTable, Target};
+use super::target::{LinkTable, Target, is_canonical};
 use crate::backend::store::{Column as Stored, Store};
 use crate::error::Result;
 use crate::spi;
 use hashbrown::{HashMap, HashSet};
-use once_core::rows::statements::{Column, KEY, Key, NUMBER, name_parts};
-use once_core::rows::value::Cell;
+use once_core::key::KeyColumn;
+use once_core::rows::statements::{Column, Form, KEY, Key, NUMBER, name_parts};
+use once_core::rows::value::{Cell, Kind};
 use once_core::spec::Merge;
 use pgrx::pg_sys;
 use std::borrow::Cow;
@@ -192,15 +193,23 @@ pub fn updates(
     store
 }
 
-/// The groups as statements read them, each with the first of its keys; and these keys. `made`: for a target's own, what
-/// its cells await.
+/// The groups as statements read them, each with the first of its keys.
+pub struct Inserts {
+    pub store: Store,
+    /// These keys.
+    pub keys: Vec<usize>,
+    /// Whether the store is in the order in which rows are written: then the database need not sort them, bodies and all.
+    pub is_ordered: bool,
+}
+
+/// `made`: for a target's own, what its cells await.
 pub fn inserts<'a>(
     target: &Target,
     batch: &Batch<'a>,
     matched: &Matched<'a>,
     labelled: &[(usize, i64)],
     made: Option<&Made>,
-) -> Result<(Store, Vec<usize>)> {
+) -> Result<Inserts> {
     let named = columns(target, batch);
     let sets = sets(target, batch, matched, labelled)?;
     let mut stored = vec![Stored::plain(NUMBER, pg_sys::INT8OID), Stored::plain(KEY, pg_sys::INT8OID)];
@@ -223,7 +232,12 @@ pub fn inserts<'a>(
     let referring = if made.is_some() { referring(target, batch) } else { vec![None; named.len()] };
     let mut store = Store::new("once_inserts", &stored);
     let mut used = BTreeSet::new();
-    for (group, label) in labelled {
+    let order = Order::of(target, batch, made.map(|made| (made, referring.as_slice())));
+    let labelled: Cow<'_, [(usize, i64)]> = match &order {
+        Some(order) => order.sorted(batch, matched, labelled).into(),
+        None => labelled.into(),
+    };
+    for (group, label) in labelled.iter() {
         let row = matched.merged(batch, *group);
         let Some(key) = keys.iter().position(|key| key.is_complete(|slot| row.cell(slot))) else { continue };
         used.insert(key);
@@ -242,7 +256,68 @@ pub fn inserts<'a>(
         values.resize(stored.len(), None);
         store.push(values.into_iter());
     }
-    Ok((store, used.into_iter().collect()))
+    Ok(Inserts { store, keys: used.into_iter().collect(), is_ordered: order.is_some() })
+}
+
+/// The order in which new rows are written, where it can be told without the database: see `Table::ordered_by`.
+struct Order<'o> {
+    /// By the slots of these columns; whether each holds numbers.
+    by: Vec<(usize, bool)>,
+    /// What was made for cells that await it.
+    made: Option<(&'o Made, &'o [Option<usize>])>,
+}
+
+/// A value in its order: NULL comes last.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
+enum Rank<'v> {
+    Number(i64),
+    Text(&'v str),
+    Null,
+}
+
+impl<'o> Order<'o> {
+    /// The most columns that rows are sorted by here.
+    const MOST: usize = 4;
+
+    fn of(target: &Target, batch: &Batch<'_>, made: Option<(&'o Made, &'o [Option<usize>])>) -> Option<Self> {
+        let named: Vec<&Column> = columns(target, batch).into_iter().flatten().collect();
+        let by = |(_, column): (&KeyColumn, &Column)| {
+            let field = target.field(&column.name)?;
+            let is_number = match &target.fields[field].kind {
+                Kind::Integer { .. } => true,
+                Kind::Text { .. } | Kind::Uuid => false,
+                _ => return None,
+            };
+            let is_told = is_canonical(&target.fields[field]) && column.form == Form::Plain;
+            is_told.then_some((batch.slot(field)?, is_number))
+        };
+        let by: Vec<_> = target.table.ordered_by(&named).into_iter().map(by).collect::<Option<_>>()?;
+        (by.len() <= Self::MOST).then_some(Self { by, made })
+    }
+
+    fn sorted(&self, batch: &Batch<'_>, matched: &Matched<'_>, labelled: &[(usize, i64)]) -> Vec<(usize, i64)> {
+        let ranked = labelled.iter().map(|(group, label)| {
+            let row = matched.merged(batch, *group);
+            let mut ranks = [Rank::Null; Self::MOST];
+            for (rank, (slot, is_number)) in ranks.iter_mut().zip(&self.by) {
+                let cell = row.cell(*slot);
+                let awaited = self.made.and_then(|(made, referring)| Some((made, (referring[*slot]?, awaited(cell)?))));
+                let text = match awaited {
+                    Some((made, which)) => made.get(&which).map(String::as_str),
+                    None => cell.text(),
+                };
+                *rank = match (text, is_number) {
+                    (Some(text), true) => text.parse().map_or(Rank::Null, Rank::Number),
+                    (Some(text), false) => Rank::Text(text),
+                    (None, _) => Rank::Null,
+                };
+            }
+            (ranks, (*group, *label))
+        });
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_by(|a, b| (a.0, a.1.1).cmp(&(b.0, b.1.1)));
+        ranked.into_iter().map(|(_, labelled)| labelled).collect()
+    }
 }
 
 /// What the groups have for columns that are merged to unions, as the sets that these begin with, by slot and text: the

@@ -4,7 +4,7 @@
 use super::checks;
 use super::matching::{Matched, is_still_so};
 use super::read::{Batch, Refusal};
-use super::stores::{Made, awaited, columns, index, inserts, link_store, links, mergeable, number, updates};
+use super::stores::{Inserts, Made, awaited, columns, index, inserts, link_store, links, mergeable, number, updates};
 use super::target::Target;
 use crate::backend;
 use crate::error::Result;
@@ -315,12 +315,13 @@ impl<'t> Writer<'t> {
             return Ok(HashMap::new());
         }
         let named = columns(target, batch);
-        let (store, keys) = inserts(target, batch, matched, labelled, (part == OWN).then_some(&self.made))?;
+        let Inserts { store, keys, is_ordered } =
+            inserts(target, batch, matched, labelled, (part == OWN).then_some(&self.made))?;
         if store.is_empty() {
             return Ok(HashMap::new());
         }
         let columns: Vec<&Column> = named.into_iter().flatten().collect();
-        let sql = target.table.insert(&columns, &keys, &self.images, conflict != Conflict::PassOver);
+        let sql = target.table.insert(&columns, &keys, &self.images, conflict != Conflict::PassOver, is_ordered);
         let mut made: HashMap<i64, String> = HashMap::with_capacity(labelled.len());
         let counts = spi::over(&[&store], &sql, &[self.job.into(), part.into()], |row| {
             made.extend(row.get::<i64>(2)?.zip(row.get::<String>(3)?));

@@ -4,6 +4,7 @@ use super::Call;
 use crate::error::{OnceError, Result};
 use crate::jobs::{Failure, Stop};
 use crate::rows::checks;
+use crate::rows::given::Given;
 use crate::rows::matching::Matched;
 use crate::rows::outcome::{Outcome, Told, Work};
 use crate::rows::read::Batch;
@@ -54,15 +55,18 @@ impl Call<'_> {
             let count = plan.entry(told.outcome.name()).or_insert(json!(0));
             *count = json!(count.as_i64().unwrap_or(0) + 1);
         }
+        let places: Vec<usize> = (0..work.outcomes.len()).collect();
+        let (rows, _) = self.given.originals(&places);
         let digest = "SELECT encode(sha256(convert_to($1 || $2::text, 'UTF8')), 'hex')";
-        let digest: String = spi::read_one(digest, &[text.into(), self.rows.into()], |row| row.need(1))?;
+        let digest: String = spi::read_one(digest, &[text.into(), rows.into()], |row| row.need(1))?;
         plan.insert("digest".into(), digest.into());
         Ok(plan.into())
     }
 
     /// That the rows would do what the plan says that the job is bound to. Gives what that is; `None` where it is bound to none.
     pub(super) fn require_plan(&self, batch: &mut Batch<'_>) -> std::result::Result<Option<Work>, Stop> {
-        let Some(info) = self.source_info else { return Ok(None) };
+        // Plans are of rows as users give them.
+        let (Some(info), Given::Json(..)) = (self.source_info, &self.given) else { return Ok(None) };
         let bound = "SELECT $1 -> 'plan' ->> 'digest', ($1 -> 'plan')::text WHERE $1 ? 'plan'";
         let bound = spi::read(bound, &[info.into()], |row| Ok((row.get::<String>(1)?, row.get::<String>(2)?)))?;
         let Some((digest, then)) = bound.into_iter().next() else { return Ok(None) };

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use once_tests::mail::{ORG, facts, fields, full, ingest, install, minimal};
 use once_tests::postgres::Client;
-use once_tests::promo::{call, imported, text, texts};
+use once_tests::promo::{call, imported, refused_well, text, texts};
 use once_tests::{Uuid, Value, json};
 
 const COUNTS: [&str; 5] = ["threads_ingested", "threads_updated", "messages_ingested", "messages_updated", "unchanged"];
@@ -262,5 +262,65 @@ fn an_import_is_undone() -> Result<()> {
     let undone = call(&mut client, "rollback_import_job($1)", &[&first])?;
     assert_eq!(fields(&undone, ["reversed", "kept", "errored"]), [17, 0, 0], "{undone}");
     assert!(counts(&mut client)?.starts_with("0 0 0 "));
+    Ok(())
+}
+
+/// With the messages goes what hung on them; the mailbox is to be read again, and the ledger knows.
+#[test]
+fn what_hangs_on_an_import_is_undone_with_it() -> Result<()> {
+    let (_db, mut client, mailbox) = install("mail_undo_rest")?;
+    let left = "SELECT concat_ws('|', (SELECT string_agg(provider_thread_id, ',' ORDER BY provider_thread_id) FROM mail_threads), (SELECT count(*) FROM mail_attachments),
+                  (SELECT last_history_id FROM mailboxes))";
+    let sync = |client: &mut Client, messages: Vec<Value>| {
+        call(client, "ingest_mail($1, $2, '{\"history_id\": \"70\"}')", &[&mailbox, &Value::from(messages)])
+    };
+    let undo = |client: &mut Client, answer: &Value| call(client, "rollback_import_job($1)", &[&imported(answer)?]);
+    let known = sync(&mut client, vec![minimal("a", "t1", 5, &["INBOX"]), full("x", "t2", 5, &[], &["1"])])?;
+    let enriched = sync(&mut client, vec![full("a", "t1", 6, &["INBOX"], &["1", "2"]), full("b", "t1", 7, &[], &[])])?;
+    assert_eq!(text(&mut client, left)?, "t1,t2|3|70");
+
+    // What the second job found in a message of the first goes, and the message stays as it was.
+    assert_eq!(fields(&undo(&mut client, &enriched)?, ["reversed", "kept"]), [2, 0]);
+    assert_eq!(text(&mut client, left)?, "t1,t2|1");
+    assert_eq!(fields(&sync(&mut client, vec![full("a", "t1", 6, &["INBOX"], &["1"])])?, ["messages_updated"]), [1]);
+    assert_eq!(text(&mut client, left)?, "t1,t2|2|70");
+
+    // A thread stays for another job's message, and no longer than that.
+    let later = sync(&mut client, vec![full("y", "t2", 9, &[], &[])])?;
+    assert_eq!(fields(&undo(&mut client, &known)?, ["kept"]), [3]);
+    assert_eq!(text(&mut client, left)?, "t1,t2|1");
+    undo(&mut client, &later)?;
+    assert_eq!(text(&mut client, left)?, "t1|1");
+    let told = "SELECT string_agg(concat_ws(' ', entity_id = $$MAILBOX$$, correlation_id = payload ->> 'job_id', payload ->> 'reversed', payload ->> 'kept'), ','
+                ORDER BY number) FROM ledger_events WHERE event_type = 'sync.rolled_back'";
+    assert_eq!(text(&mut client, &told.replace("MAILBOX", &mailbox.to_string()))?, "t t 2 0,t t 1 3,t t 1 0");
+    assert_eq!(call(&mut client, "verify_ledger($1)", &[&ORG])?["valid"], true);
+    nothing_twice(&mut client, mailbox)
+}
+
+/// A thread that a message leaves is changed as well as the one it comes to; and `plan` is only a word in `sync_info`.
+#[test]
+fn a_message_moves_to_another_thread() -> Result<()> {
+    let (_db, mut client, mailbox) = install("mail_moves")?;
+    ingest(&mut client, mailbox, &[full("a", "t1", 5, &[], &[]), full("b", "t1", 5, &[], &[])])?;
+    let sync = "ingest_mail($1, $2, '{\"plan\": \"weekly\"}')";
+    let moved = Value::from(vec![full("a", "t2", 6, &[], &[])]);
+    let answer = call(&mut client, sync, &[&mailbox, &moved])?;
+    assert_eq!(fields(&answer, ["threads_ingested", "threads_updated", "messages_updated"]), [1, 1, 1], "{answer}");
+    nothing_twice(&mut client, mailbox)
+}
+
+/// Tables that look like the kit's, and lack what keeps them right, are not taken for its own.
+#[test]
+fn tables_without_the_triggers_are_not_adopted() -> Result<()> {
+    let (_db, mut client, _) = install("mail_adopt")?;
+    let again = call(&mut client, "install_kit('mail', 'public')", &[])?;
+    assert_eq!(again["created"], json!([]), "{again}");
+    client.batch_execute(
+        "CREATE SCHEMA bare; CREATE TABLE bare.b_mailboxes (LIKE mailboxes INCLUDING ALL); CREATE TABLE bare.b_mail_messages (LIKE mail_messages INCLUDING ALL)",
+    )?;
+    assert_eq!(refused_well(&mut client, "SELECT once.install_kit('mail', 'bare', 'b_')", &[])?, "55000");
+    client.batch_execute("DROP TRIGGER ledger_events_guard ON ledger_events")?;
+    assert_eq!(refused_well(&mut client, "SELECT once.install_kit('mail', 'public')", &[])?, "55000");
     Ok(())
 }

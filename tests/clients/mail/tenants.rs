@@ -55,7 +55,9 @@ fn an_org_has_its_own_mail_and_no_other() -> Result<()> {
     let mut client = db.client_as(&reader)?;
     assert_eq!(text(&mut client, counts)?, "1|1|1|1|1|1");
     assert_eq!(call(&mut client, "verify_ledger($1)", &[&ORG])?["valid"], true);
-    assert_eq!(refused_well(&mut client, "SELECT once.ingest_mail($1, $2)", &[&own, &rows])?, "42501");
+    let asked = once_tests::promo::refused(&mut client, "SELECT once.ingest_mail($1, $2)", &[&own, &rows])?;
+    assert_eq!(asked.code().code(), "42501");
+    assert!(asked.hint().is_some_and(|hint| hint.contains("grant_mail_access")), "{asked:?}");
     assert_eq!(refused_well(&mut client, store, &[&message])?, "42501");
     for sql in
         ["UPDATE mail_messages SET subject = 'x'", "DELETE FROM mail_threads", "INSERT INTO mail_blobs DEFAULT VALUES"]

@@ -278,25 +278,23 @@ impl Table {
 
     /// Makes records of the rows of `once_inserts`, in the order of the keys, as part `$2` of job `$1`; a row whose key
     /// has come meanwhile is passed over (`or_fail`: raises). Column `k` of the store says by which key the row is known.
-    /// Gives at least one row: how many were made, and number and name of each that has the key that it was given.
-    pub fn insert(&self, columns: &[&Column], keys: &[usize], images: &Relation, or_fail: bool) -> String {
+    /// `is_ordered`: the store is in that order. Gives at least one row: how many were made, and number and name of each that has
+    /// the key that it was given.
+    pub fn insert(
+        &self,
+        columns: &[&Column],
+        keys: &[usize],
+        images: &Relation,
+        or_fail: bool,
+        is_ordered: bool,
+    ) -> String {
         let mut names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
         let mut values: Vec<String> = columns.iter().map(|column| column.created()).collect();
         if let Some(job) = &self.job_column {
             names.push(quote(job));
             values.push("$1".into());
         }
-        let mut order: Vec<String> = Vec::new();
-        for (column, _) in self.keys.iter().flat_map(|key| &key.columns) {
-            // One order for all who write; of texts that are equal as bytes only, this is the quickest.
-            let is_plain = self.column(&column.name).is_some_and(|column| column.form == Form::Plain);
-            let bytewise = if is_plain && column.collation.is_some() { " COLLATE pg_catalog.\"C\"" } else { "" };
-            let by = format!("s.{}{bytewise}", quote(&column.name));
-            if columns.iter().any(|c| c.name == column.name) && !order.contains(&by) {
-                order.push(by);
-            }
-        }
-        order.push("s.\"once n\"".into());
+        let order = if is_ordered { String::new() } else { format!("ORDER BY {}", self.order(columns)) };
         let written: Vec<String> = keys
             .iter()
             .map(|number| {
@@ -314,7 +312,7 @@ impl Table {
         keyed.dedup();
         let keyed: Vec<String> = keyed.iter().map(|name| format!("t.{}", quote(name))).collect();
         format!(
-            "WITH i AS (INSERT INTO {} AS t ({}) SELECT {} FROM once_inserts s ORDER BY {} {} \
+            "WITH i AS (INSERT INTO {} AS t ({}) SELECT {} FROM once_inserts s {order} {} \
                RETURNING {}, {} AS \"once identity\", {} AS \"once digest\"), \
              w AS (INSERT INTO {images} (job_id, part, number, identity, action, digest) \
                SELECT $1, $2, w.n, w.identity, '{INSERTED}', w.digest FROM ({}) w ORDER BY w.n RETURNING number, {returned}) \
@@ -322,13 +320,32 @@ impl Table {
             self.relation,
             names.join(", "),
             values.join(", "),
-            order.join(", "),
             if or_fail { "" } else { "ON CONFLICT DO NOTHING" },
             keyed.join(", "),
             self.identity_text("t"),
             self.digest("t"),
             written.join(" UNION ALL ")
         )
+    }
+
+    /// The columns that rows are written in the order of, of those that the store has: one order for all who write.
+    pub fn ordered_by<'c>(&self, columns: &[&'c Column]) -> Vec<(&KeyColumn, &'c Column)> {
+        let mut order: Vec<(&KeyColumn, &Column)> = Vec::new();
+        for (key, _) in self.keys.iter().flat_map(|key| &key.columns) {
+            let column = columns.iter().find(|column| column.name == key.name).map(|column| (key, *column));
+            order.extend(column.filter(|_| !order.iter().any(|(other, _)| other.name == key.name)));
+        }
+        order
+    }
+
+    fn order(&self, columns: &[&Column]) -> String {
+        let by = |(key, column): (&KeyColumn, &Column)| {
+            // Of texts that are equal as bytes only, this order is the quickest.
+            let is_bytewise = column.form == Form::Plain && key.collation.is_some();
+            format!("{}{}", column.of("s"), if is_bytewise { " COLLATE pg_catalog.\"C\"" } else { "" })
+        };
+        let order = self.ordered_by(columns).into_iter().map(by);
+        order.chain(["s.\"once n\"".into()]).collect::<Vec<_>>().join(", ")
     }
 
     /// Which rows of `once_inserts` (`new`) or `once_updates` would break one of these rules, and which is the first: number, its place.

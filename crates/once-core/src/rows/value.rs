@@ -31,6 +31,14 @@ impl Json<'_> {
             Self::Number(text) | Self::Array(text) | Self::Object(text) => text.into(),
         }
     }
+
+    /// The value as JSON.
+    pub fn written(&self) -> Cow<'_, str> {
+        match self {
+            Self::String(text) => serde_json::Value::from(*text).to_string().into(),
+            other => other.shown(),
+        }
+    }
 }
 
 /// What a row has in a column.
@@ -123,7 +131,7 @@ impl Kind {
                 }
                 Ok(unsure(reading.text))
             }
-            (Self::Json, json) => Ok(sure(as_json(json))),
+            (Self::Json, json) => Ok(sure(json.written().into_owned().into())),
             (Self::Array { of }, Json::Array(text)) => array(text, of),
             (Self::Array { .. }, Json::String(text)) if text.trim_start().starts_with('{') => {
                 Ok(unsure((*text).into()))
@@ -199,14 +207,6 @@ fn plain<'a>(json: &Json<'a>) -> Cow<'a, str> {
         Json::Bool(value) => if *value { "true" } else { "false" }.into(),
         Json::String(text) => (*text).into(),
         Json::Number(text) | Json::Array(text) | Json::Object(text) => text.clone().into(),
-    }
-}
-
-fn as_json<'a>(json: &Json<'a>) -> Cow<'a, str> {
-    match json {
-        Json::String(text) => serde_json::Value::from(*text).to_string().into(),
-        Json::Null => "null".into(),
-        other => plain(other),
     }
 }
 
