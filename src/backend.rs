@@ -188,7 +188,7 @@ fn pg_error(caught: CaughtError, raised: c_int) -> PgError {
 }
 
 /// Five characters of six bits each, as MAKE_SQLSTATE of Postgres's elog.h packs them.
-fn unpack_sqlstate(code: c_int) -> String {
+pub fn unpack_sqlstate(code: c_int) -> String {
     (0..5).map(|i| char::from(b'0' + ((code >> (6 * i)) & 0x3f) as u8)).collect()
 }
 

@@ -16,6 +16,14 @@ pub enum OnceError {
     BadMaximum { given: i64 },
     BadCount { scope: String, given: String },
     UnknownTarget { name: String },
+    UnknownFeed { name: String },
+    UnknownSource { name: String },
+    FeedExists { name: String, there: String, given: String },
+    BadFeedSpec { feed: String, error: SpecError },
+    NoFeedSource { feed: String },
+    UntrustedFeed { feed: String, created_by: String, role: String },
+    NoCron { cron_database: String },
+    NoLeads { name: String, relation: Relation },
     UnknownKit { name: String, known: String },
     UnknownRole { name: String },
     UnknownSchema { name: String },
@@ -151,6 +159,63 @@ impl OnceError {
                 format!("target \"{name}\" does not exist"),
                 "The view target_list shows the targets there are.",
                 "Register the table with create_target(name, relation, spec), or install a kit with install_kit(kit, schema).",
+            ),
+            Self::UnknownFeed { name } => parts(
+                ERRCODE_UNDEFINED_OBJECT,
+                format!("feed \"{name}\" does not exist"),
+                "The table feeds, in the extension's schema, has those that you may see.",
+                "Make it with create_feed(name, target, spec).",
+            ),
+            Self::UnknownSource { name } => parts(
+                ERRCODE_UNDEFINED_TABLE,
+                format!("the source {name} does not exist"),
+                "A relation is named with its schema, since no search_path is followed.",
+                "Give it as \"source\": {\"relation\": \"schema.table\"}.",
+            ),
+            Self::FeedExists { name, there, given } => parts(
+                ERRCODE_DUPLICATE_OBJECT,
+                format!("feed \"{name}\" exists already, with another target or spec"),
+                format!("It is {there}; given was {given}."),
+                "Take another name; or UPDATE its spec in the table feeds; or drop_feed(name) first, which forgets what it has taken.",
+            ),
+            Self::BadFeedSpec { feed, error } => parts(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("invalid spec for feed \"{feed}\": {error}"),
+                format!("Feed \"{feed}\", field \"{}\".", error.field),
+                error.remedy.clone(),
+            ),
+            Self::NoFeedSource { feed } => parts(
+                ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                format!("feed \"{feed}\" has no source, and no rows were given"),
+                "Its spec names neither a relation nor a query to read.",
+                "Give rows, as run_feed(feed, rows); or make the feed with \"source\": {\"relation\": \"schema.table\"}.",
+            ),
+            Self::UntrustedFeed { feed, created_by, role } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("feed \"{feed}\" would run SQL of \"{created_by}\" with the rights of \"{role}\""),
+                format!(
+                    "Its source or recipients are SQL that \"{created_by}\" wrote, who may do less than \"{role}\"."
+                ),
+                format!(
+                    "Read its spec in the table feeds; then SET ROLE {}, or take it over with UPDATE … SET created_by = current_user.",
+                    once_core::ident::quote(created_by)
+                ),
+            ),
+            Self::NoCron { cron_database } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "pg_cron is not installed in this database",
+                if cron_database.is_empty() {
+                    String::from("The server has not loaded it.")
+                } else {
+                    format!("The server runs it in database \"{cron_database}\".")
+                },
+                "Set shared_preload_libraries = 'pg_cron' and cron.database_name to this database, restart, and CREATE EXTENSION pg_cron; or let another scheduler call run_feed, as once feed watch does.",
+            ),
+            Self::NoLeads { name, relation } => parts(
+                ERRCODE_WRONG_OBJECT_TYPE,
+                format!("feed \"{name}\" is not of a leads kit"),
+                format!("It goes into {relation}."),
+                "Call run_feed for it; or make a feed on the target that install_kit('leads', …) answers with.",
             ),
             Self::UnknownKit { name, known } => parts(
                 ERRCODE_UNDEFINED_OBJECT,
@@ -616,6 +681,12 @@ impl OnceError {
 }
 
 impl OnceError {
+    /// The SQLSTATE and the message that it is raised with.
+    pub fn told(&self) -> (String, String) {
+        let Parts { sqlstate, message, .. } = self.parts();
+        (crate::backend::unpack_sqlstate(sqlstate as i32), message)
+    }
+
     /// Tells the user what would be an error of a later step, with how to prevent it.
     pub fn notice(&self, what: &str) {
         let Parts { message, hint, .. } = self.parts();

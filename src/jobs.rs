@@ -62,17 +62,8 @@ pub fn lock_setup() -> Result<()> {
 /// where something else has the name, or the jobs are in another schema.
 pub fn install() -> Result<()> {
     let jobs = spi::own("import_jobs")?;
-    let there = spi::fresh(
-        "SELECT c.relkind = 'r' AND (c.relowner IN (n.nspowner, d.datdba) OR o.rolsuper OR pg_has_role(c.relowner, 'USAGE')), o.rolname::text \
-         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner \
-         JOIN pg_database d ON d.datname = current_database() WHERE n.nspname::text = $1 AND c.relname = 'import_jobs'",
-        &[jobs.schema.as_str().into()],
-        |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
-    )?;
-    match there.into_iter().next() {
-        Some((true, _)) => return Ok(()),
-        Some((false, owner)) => return Err(OnceError::UntrustedJobs { relation: jobs, owner }),
-        None => {}
+    if is_made(&jobs)? {
+        return Ok(());
     }
     let elsewhere = spi::fresh(
         "SELECT n.nspname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -83,23 +74,47 @@ pub fn install() -> Result<()> {
     if let Some(schema) = elsewhere.into_iter().next() {
         return Err(OnceError::JobsElsewhere { schema });
     }
+    make(&jobs, include_str!("../sql/schema/jobs.sql"))
+}
+
+/// Whether a table that the first call makes in the extension's schema is there.
+///
+/// # Errors
+/// `55000` where something else has the name.
+pub fn is_made(table: &Relation) -> Result<bool> {
+    let there = spi::fresh(
+        "SELECT c.relkind = 'r' AND (c.relowner IN (n.nspowner, d.datdba) OR o.rolsuper OR pg_has_role(c.relowner, 'USAGE')), o.rolname::text \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner \
+         JOIN pg_database d ON d.datname = current_database() WHERE n.nspname::text = $1 AND c.relname::text = $2",
+        &[table.schema.as_str().into(), table.name.as_str().into()],
+        |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?)),
+    )?;
+    match there.into_iter().next() {
+        Some((true, _)) => Ok(true),
+        Some((false, owner)) => Err(OnceError::UntrustedJobs { relation: table.clone(), owner }),
+        None => Ok(false),
+    }
+}
+
+/// Makes tables in the extension's schema, `table` among them.
+///
+/// # Errors
+/// `42501` for anyone but the owner of the schema, whose triggers and policies everybody's imports would obey.
+pub fn make(table: &Relation, script: &str) -> Result<()> {
     let (may, role, owner) = spi::read_one(
         "SELECT pg_has_role(n.nspowner, 'USAGE'), current_user::text, pg_get_userbyid(n.nspowner)::text FROM pg_namespace n WHERE n.nspname::text = $1",
-        &[jobs.schema.as_str().into()],
+        &[table.schema.as_str().into()],
         |row| Ok((row.need::<bool>(1)?, row.need::<String>(2)?, row.need::<String>(3)?)),
     )?;
     if !may {
         return Err(OnceError::NoPrivilege {
-            object: format!("schema {}", quote(&jobs.schema)),
+            object: format!("schema {}", quote(&table.schema)),
             privilege: "ownership".into(),
-            hint: format!(
-                "Let {} call create_target or install_kit first: the table of all jobs, {jobs}, is made by the first call.",
-                quote(&owner)
-            ),
+            hint: format!("Let {} make the first such call: it makes {table}, which all use.", quote(&owner)),
             role,
         });
     }
-    spi::script(&render(include_str!("../sql/schema/jobs.sql"), &[("@schema@", &jobs.schema)]))
+    spi::script(&render(script, &[("@schema@", &table.schema)]))
 }
 
 /// Takes a scope of a table, as text, for this transaction, waiting for whoever has it. It is empty where there is none.
@@ -108,9 +123,7 @@ pub fn install() -> Result<()> {
 /// `55P03` with the holder when `lock_timeout` strikes.
 pub fn lock(relation: &Relation, oid: Oid, scope: &str) -> Result<()> {
     let args = || [oid.into(), scope.into()];
-    let free =
-        spi::fresh_one("SELECT pg_try_advisory_xact_lock($1::int, hashtext($2))", &args(), |row| row.need::<bool>(1))?;
-    if free {
+    if try_lock(oid, scope)? {
         return Ok(());
     }
     let waited = backend::subtransaction(|| {
@@ -125,6 +138,12 @@ pub fn lock(relation: &Relation, oid: Oid, scope: &str) -> Result<()> {
         }),
         Err(error) => error.rethrow(),
     }
+}
+
+/// As `lock`, without waiting: whether it was free.
+pub fn try_lock(oid: Oid, scope: &str) -> Result<bool> {
+    let sql = "SELECT pg_try_advisory_xact_lock($1::int, hashtext($2))";
+    spi::fresh_one(sql, &[oid.into(), scope.into()], |row| row.need(1))
 }
 
 fn holder(args: &[Arg]) -> Result<String> {

@@ -16,6 +16,6 @@ mod write;
 
 pub use given::{Fields, Given};
 pub use ingest::Call;
-pub use outcome::{NAMED, Outcome};
+pub use outcome::{NAMED, Outcome, Work};
 pub use read::Refusal;
 pub use target::Target;

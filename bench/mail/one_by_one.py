@@ -1,6 +1,6 @@
 """Takes messages of the Gmail API in one by one: the thread, the message, each attachment.
 
-Arguments: what a commit is for ("batch" or "message"), and the files of the batches."""
+Arguments: what a commit is for ("batch", "message" or "upsert"), and the files of the batches."""
 
 import base64
 import html
@@ -109,9 +109,9 @@ def read(message):
     return row, attachments
 
 
-commits_each = sys.argv[1] == "message"
+commits = sys.argv[1]
 seen = {}  # of each thread
-with psycopg.connect() as connection, connection.cursor() as cursor:
+with psycopg.connect(autocommit=commits == "upsert") as connection, connection.cursor() as cursor:
     for path in sys.argv[2:]:
         with open(path, encoding="utf-8") as file:
             messages = json.load(file)
@@ -123,6 +123,6 @@ with psycopg.connect() as connection, connection.cursor() as cursor:
             for attachment in attachments:
                 keys = {"org_id": ORG, "mailbox_id": MAILBOX, "message_id": message_id}
                 cursor.execute(UPSERT_ATTACHMENT, {**attachment, **keys})
-            if commits_each:
+            if commits == "message":
                 connection.commit()
         connection.commit()

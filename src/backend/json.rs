@@ -210,6 +210,7 @@ impl Iterator for Entries<'_> {
 }
 
 /// The fields of an object.
+#[derive(Clone)]
 pub struct Fields<'a> {
     keys: Entries<'a>,
     values: Entries<'a>,

@@ -132,7 +132,7 @@ impl Sync<'_> {
             dry_run: false,
             told_by_row: false,
             numbers: Some(read.iter().map(|(number, _)| *number).collect()),
-            replayed: None,
+            on_record: Vec::new(),
         };
         let (work, taken) = call.run()?;
         let job = work.job.map(|job| job.to_string()).unwrap_or_default();

@@ -123,7 +123,7 @@ fn run(
         dry_run,
         told_by_row,
         numbers: None,
-        replayed: None,
+        on_record: Vec::new(),
     };
     spi::exact(&target.spec.timezone, || call.run())
 }
@@ -138,8 +138,8 @@ pub struct Call<'t> {
     pub told_by_row: bool,
     /// The numbers of the rows, where they are not 1, 2, 3, ….
     pub numbers: Option<Vec<i64>>,
-    /// The job whose rejected rows these are: they are on record there.
-    pub replayed: Option<Uuid>,
+    /// Which of the rows are on record as rejected, by their places; none where left out.
+    pub on_record: Vec<bool>,
 }
 
 impl Call<'_> {
@@ -238,9 +238,11 @@ impl Call<'_> {
         if let Some(failure) = self.refusal(work) {
             return Err(failure.into());
         }
-        if self.replayed.is_none() {
-            rejects::write(target, job, &self.given, work, target.spec.ambiguous == Ambiguous::Reject)?;
-        }
+        let is_kept = |place: usize, outcome: Outcome| {
+            let ambiguous = target.spec.ambiguous == Ambiguous::Reject && outcome == Outcome::Ambiguous;
+            (outcome == Outcome::Rejected || ambiguous) && self.on_record.get(place) != Some(&true)
+        };
+        rejects::write(target, job, &self.given, work, is_kept)?;
         let mut summary = json!({});
         self.count(work, true, batch, &mut summary);
         summary["scopes"] = json!(scopes(target, batch));

@@ -13,11 +13,16 @@ use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
 use serde_json::json;
 
-/// Keeps the rejected rows of a job, and (`ambiguous`) those that found several records.
-pub fn write(target: &Target, job: Uuid, given: &Given<'_>, work: &Work, ambiguous: bool) -> Result<()> {
-    let kept = |outcome: Outcome| outcome == Outcome::Rejected || (ambiguous && outcome == Outcome::Ambiguous);
+/// Keeps the rows of a job that were not taken: those that `is_kept` says, by place and outcome.
+pub fn write(
+    target: &Target,
+    job: Uuid,
+    given: &Given<'_>,
+    work: &Work,
+    is_kept: impl Fn(usize, Outcome) -> bool,
+) -> Result<()> {
     let refused: Vec<(usize, &(i64, _))> =
-        work.outcomes.iter().enumerate().filter(|(_, (_, told))| kept(told.outcome)).collect();
+        work.outcomes.iter().enumerate().filter(|(at, (_, told))| is_kept(*at, told.outcome)).collect();
     if refused.is_empty() {
         return Ok(());
     }
@@ -93,7 +98,7 @@ fn replay_rejects(p_job_id: Option<Uuid>) -> std::result::Result<JsonB, ErrorRep
             dry_run: false,
             told_by_row: false,
             numbers: Some(numbers),
-            replayed: Some(job.id),
+            on_record: vec![true; ids.len()],
         };
         let (work, answer) = spi::exact(&target.spec.timezone, || call.run())?;
         let taken = |outcome: Outcome| !matches!(outcome, Outcome::Rejected | Outcome::Ambiguous);

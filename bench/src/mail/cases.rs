@@ -17,6 +17,8 @@ use crate::step::{Contender, Goal, Step, Unit, Wanted};
 
 const ONE_BY_ONE: &str = "one by one";
 const COMMIT_EACH: &str = "one by one, a commit each";
+/// As a client does that has no transactions, by REST say.
+const UPSERT_EACH: &str = "one by one, a commit an upsert";
 pub const ONCE: &str = "pg_once";
 
 /// In both schemas (`mail/tables.sql`).
@@ -99,6 +101,7 @@ pub fn step<'a>(work: &'a Work, case: Case) -> Result<Step<'a>> {
     let contenders = vec![
         contender(ONE_BY_ONE, ONE_BY_ONE_TABLE, Box::new(one_by_one("batch"))),
         contender(COMMIT_EACH, ONE_BY_ONE_TABLE, Box::new(one_by_one("message"))),
+        contender(UPSERT_EACH, ONE_BY_ONE_TABLE, Box::new(one_by_one("upsert"))),
         contender(ONCE, ONCE_TABLE, Box::new(ingest)),
     ];
     let goals: &[Goal] = match case {
@@ -111,7 +114,7 @@ pub fn step<'a>(work: &'a Work, case: Case) -> Result<Step<'a>> {
         contenders,
         outcome: Box::new(|contender, _| of_schema(include_str!("../../mail/outcome.sql"), contender.table)),
         rows: window.messages,
-        against: &[ONE_BY_ONE, COMMIT_EACH],
+        against: &[ONE_BY_ONE, COMMIT_EACH, UPSERT_EACH],
         goals,
     })
 }

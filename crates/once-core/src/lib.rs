@@ -3,6 +3,7 @@
 
 pub mod bulk;
 pub mod document;
+pub mod feed;
 pub mod header;
 pub mod ident;
 pub mod key;

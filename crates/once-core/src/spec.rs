@@ -86,12 +86,12 @@ impl Spec {
 }
 
 /// Field by field before the whole, because serde's own message does not name the field.
-fn typed<T: DeserializeOwned>(field: &str, value: &Value, expected: &str) -> Result<T, SpecError> {
+pub(crate) fn typed<T: DeserializeOwned>(field: &str, value: &Value, expected: &str) -> Result<T, SpecError> {
     serde_json::from_value(value.clone())
         .map_err(|e| wrong(field, format!("field \"{field}\" is of the wrong type: {e}"), format!("Give {expected}.")))
 }
 
-fn require_fields(given: &Map<String, Value>, known: &[&str]) -> Result<(), SpecError> {
+pub(crate) fn require_fields(given: &Map<String, Value>, known: &[&str]) -> Result<(), SpecError> {
     match given.keys().find(|field| !known.contains(&field.as_str())) {
         None => Ok(()),
         Some(field) => Err(wrong(

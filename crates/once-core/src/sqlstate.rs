@@ -12,6 +12,12 @@ pub fn is_jobs_own(sqlstate: &str) -> bool {
     sqlstate.len() == 5 && !NOT_THE_JOBS.iter().any(|class| sqlstate.starts_with(class))
 }
 
+/// Whether an error with this SQLSTATE says that the same call may well succeed in another moment, or that the server is
+/// in trouble: nothing is noted of it, since that would be lost or wrong.
+pub fn is_passing(sqlstate: &str) -> bool {
+    ["40", "53", "57", "58", "XX"].iter().any(|class| sqlstate.starts_with(class))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -328,6 +328,21 @@ impl Table {
         )
     }
 
+    /// The records that job `$1` made and that are there, in the order of its rows: what names each as one text, and all that it has
+    /// as `jsonb`.
+    pub fn made(&self, images: &Relation) -> String {
+        let parts = self.identity.iter().enumerate();
+        let joins: Vec<String> =
+            parts.map(|(at, c)| format!("{} = CAST(m.identity[{}] AS {})", c.of("t"), at + 1, c.sql_type)).collect();
+        format!(
+            "SELECT {}, pg_catalog.to_jsonb(t) FROM {images} m JOIN {} t ON {} \
+             WHERE m.job_id = $1 AND m.part = 0 AND m.action = '{INSERTED}' ORDER BY m.number",
+            self.name("t"),
+            self.relation,
+            joins.join(" AND ")
+        )
+    }
+
     /// The columns that rows are written in the order of, of those that the store has: one order for all who write.
     pub fn ordered_by<'c>(&self, columns: &[&'c Column]) -> Vec<(&KeyColumn, &'c Column)> {
         let mut order: Vec<(&KeyColumn, &Column)> = Vec::new();

@@ -1,0 +1,209 @@
+//! Feeds as they are declared.
+
+use super::{cron, source};
+use crate::backend::{self, Jsonb};
+use crate::error::{OnceError, Result};
+use crate::{jobs, leads, rows, spi};
+use once_core::feed::{FeedSpec, Schedule};
+use once_core::ident::Relation;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{JsonB, Uuid};
+use serde_json::{Value, json};
+use std::rc::Rc;
+
+/// A feed, with its target.
+pub struct Feed {
+    pub name: String,
+    pub spec: FeedSpec,
+    pub target: Rc<rows::Target>,
+    created_by: String,
+}
+
+/// Declares a source that is read again and again into a target.
+///
+/// `name`: what functions call it. `target`: one that takes rows. `spec`: where rows come from and what is done besides, `{}` at
+/// least; see the docs for its fields. With a schedule the feed is handed to pg_cron, where that is installed. Declaring it again
+/// with the same spec changes nothing. Gives `{feed, target, spec, created, scheduled, next_run_at}`.
+///
+/// # Errors
+/// `22004` for a NULL, `22023` for a spec that is wrong in itself, `42704` for an unknown target or format, `42809` for one that
+/// takes no rows, `42710` where the name is taken, `42501` without the right to write to the table, and what a source raises that
+/// can't be read.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn create_feed(
+    name: Option<String>,
+    target: Option<String>,
+    spec: Option<Jsonb>,
+) -> std::result::Result<JsonB, ErrorReport> {
+    let null = |name: &str| OnceError::NullArgument { name: name.into() };
+    let name = name.ok_or_else(|| null("name"))?;
+    let target = target.ok_or_else(|| null("target"))?;
+    let spec = spec.ok_or_else(|| null("spec"))?;
+    let spec = spi::read_one("SELECT $1::text", &[spec.into()], |row| row.need::<String>(1))?;
+    Ok(JsonB(create(name, target, &spec)?))
+}
+
+/// Forgets a feed, what it has taken, and its schedule. What it brought stays, and so do its logs.
+///
+/// # Errors
+/// `22004` for NULL, `42704` where there is none, `42501` for anyone but who made it and the owner of its table.
+#[pg_extern]
+#[search_path(pg_catalog, pg_temp)]
+fn drop_feed(feed: Option<String>) -> std::result::Result<(), ErrorReport> {
+    let feed = Feed::named(feed)?;
+    cron::unschedule(&feed.name)?;
+    let delete = format!("DELETE FROM {} WHERE name = $1", spi::own("feeds")?);
+    if spi::write(&delete, &[feed.name.as_str().into()])? == 0 {
+        let role = spi::read_one("SELECT current_user::text", &[], |row| row.need(1))?;
+        return Err(OnceError::NotOwner { relation: feed.target.table.relation.clone(), role }.into());
+    }
+    Ok(())
+}
+
+fn create(name: String, target: String, spec: &str) -> Result<Value> {
+    let bad_spec = |error| OnceError::BadFeedSpec { feed: name.clone(), error };
+    let mut spec = FeedSpec::parse(spec).map_err(bad_spec)?;
+    jobs::lock_setup()?;
+    install()?;
+    let target = match &spec.format {
+        Some(format) => format!("{target}_{format}"),
+        None => target,
+    };
+    let target = rows::Target::open(Some(target))?;
+    target.require_rights(false)?;
+    leads::complete(&name, &target, &mut spec)?;
+    spi::read(
+        "SELECT $1::interval, $2::interval",
+        &[spec.overlap.as_str().into(), spec.keep_logs.clone().into()],
+        |_| Ok(()),
+    )?;
+    source::require(&spec)?;
+
+    let (feeds, relation) = (spi::own("feeds")?, &target.table.relation);
+    let insert = format!(
+        "INSERT INTO {feeds} (name, target, spec, relation_schema, relation_name) VALUES ($1, $2, $3::jsonb, $4, $5) \
+         ON CONFLICT (name) DO NOTHING"
+    );
+    let args = [
+        name.as_str().into(),
+        target.name.as_str().into(),
+        spec.to_json().into(),
+        relation.schema.as_str().into(),
+        relation.name.as_str().into(),
+    ];
+    let created = spi::write(&insert, &args)? == 1;
+    let feed = Feed::named(Some(name.clone()))?;
+    if !created && (feed.target.name != target.name || feed.spec != spec) {
+        return Err(OnceError::FeedExists {
+            there: format!("on {} with {}", feed.target.name, feed.spec.to_json()),
+            given: format!("{} with {}", target.name, spec.to_json()),
+            name,
+        });
+    }
+    if created {
+        let state = format!("INSERT INTO {} (feed) VALUES ($1)", spi::own("import_states")?);
+        spi::write(&state, &[name.as_str().into()])?;
+    }
+    let scheduled = match &spec.schedule {
+        Some(_) if !cron::is_installed()? => {
+            spi::notice(
+                format!("nothing runs feed \"{name}\" by itself: pg_cron is not installed in this database"),
+                "Install pg_cron and call schedule_feed, or let another scheduler call run_feed.".into(),
+            );
+            false
+        }
+        Some(schedule) => {
+            cron::schedule(&feed, schedule)?;
+            true
+        }
+        None => false,
+    };
+    let next = feed.plan_next()?;
+    Ok(json!({
+        "feed": name,
+        "target": target.name,
+        "spec": serde_json::to_value(&spec).unwrap_or_default(),
+        "created": created,
+        "scheduled": scheduled,
+        "next_run_at": next,
+    }))
+}
+
+/// Makes the tables of feeds where they are not there. Wants `jobs::lock_setup`.
+///
+/// # Errors
+/// As `jobs::install`.
+pub fn install() -> Result<()> {
+    jobs::install()?;
+    let feeds = spi::own("feeds")?;
+    if jobs::is_made(&feeds)? { Ok(()) } else { jobs::make(&feeds, include_str!("../../sql/schema/feeds.sql")) }
+}
+
+impl Feed {
+    /// The feed of that name, as it is now.
+    ///
+    /// # Errors
+    /// `22004` for NULL, `42704` where there is none that the caller may see, and what opening its target raises.
+    pub fn named(name: Option<String>) -> Result<Self> {
+        let name = name.ok_or(OnceError::NullArgument { name: "feed".into() })?;
+        let feeds = spi::own("feeds")?;
+        if backend::relation_oid(&feeds).is_none() {
+            return Err(OnceError::UnknownFeed { name });
+        }
+        let sql = format!("SELECT target, spec::text, created_by FROM {feeds} WHERE name = $1");
+        let found = spi::known_fresh(&sql, &[name.as_str().into()], |row| {
+            Ok((row.need::<String>(1)?, row.need::<String>(2)?, row.need::<String>(3)?))
+        })?;
+        let Some((target, spec, created_by)) = found.into_iter().next() else {
+            return Err(OnceError::UnknownFeed { name });
+        };
+        let spec = FeedSpec::parse(&spec).map_err(|error| OnceError::BadFeedSpec { feed: name.clone(), error })?;
+        Ok(Self { spec, target: rows::Target::open(Some(target))?, name, created_by })
+    }
+
+    /// That SQL of the spec may run with the caller's rights: whoever wrote it could do all that himself.
+    ///
+    /// # Errors
+    /// `42501` where he could not.
+    pub fn require_trust(&self) -> Result<()> {
+        let sql = "SELECT coalesce((SELECT pg_has_role(r.oid, c.oid, 'USAGE') FROM pg_roles r, pg_roles c \
+                   WHERE r.rolname::text = $1 AND c.rolname = current_user), false), current_user::text";
+        let (trusted, role) = spi::known_one(sql, &[self.created_by.as_str().into()], |row| {
+            Ok((row.need::<bool>(1)?, row.need::<String>(2)?))
+        })?;
+        let (feed, created_by) = (self.name.clone(), self.created_by.clone());
+        if trusted { Ok(()) } else { Err(OnceError::UntrustedFeed { feed, created_by, role }) }
+    }
+
+    /// Notes when the schedule wants the next run; gives the time.
+    pub fn plan_next(&self) -> Result<Option<String>> {
+        let next = match &self.spec.schedule {
+            None => None,
+            Some(schedule) => {
+                let schedule = Schedule::read(schedule)
+                    .map_err(|error| OnceError::BadFeedSpec { feed: self.name.clone(), error })?;
+                let now = "SELECT extract(epoch FROM clock_timestamp())::bigint";
+                schedule.next(spi::known_one(now, &[], |row| row.need(1))?)
+            }
+        };
+        let sql = format!(
+            "UPDATE {} SET next_run_at = to_timestamp($2) WHERE feed = $1 RETURNING to_json(next_run_at) #>> '{{}}'",
+            spi::own("import_states")?
+        );
+        let next = next.map(|seconds| seconds as f64); // exact until the year 285 million
+        let told = spi::fresh(&sql, &[self.name.as_str().into(), next.into()], |row| row.get::<String>(1))?;
+        Ok(told.into_iter().next().flatten())
+    }
+
+    /// The table that the lock of runs is on.
+    pub fn table(&self) -> Result<Relation> {
+        spi::own("feeds")
+    }
+}
+
+/// A new id, later than all before.
+pub fn new_id() -> Uuid {
+    Uuid::from_bytes(uuid::Uuid::now_v7().into_bytes())
+}

@@ -1,0 +1,118 @@
+//! How far a feed has come: it moves in the transaction that writes the rows, so that no crash can part them.
+
+use super::Feed;
+use crate::error::Result;
+use crate::spi;
+use hashbrown::HashMap;
+use once_core::feed::Fingerprint;
+use once_core::ident::Relation;
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
+use serde_json::Value;
+
+pub struct State {
+    last_time: Option<TimestampWithTimeZone>,
+}
+
+/// What is new about a feed after a run.
+pub struct Progress<'p> {
+    /// Where the last row that was new stood, and what it is known by.
+    pub row: Option<i64>,
+    pub id: Option<String>,
+    /// The times of the rows, as texts that are sure to be times.
+    pub times: Vec<&'p str>,
+    pub started: &'p str,
+}
+
+fn table() -> Result<Relation> {
+    spi::own("import_states")
+}
+
+fn rows() -> Result<Relation> {
+    spi::own("import_state_rows")
+}
+
+impl State {
+    /// Reads and locks the state. A transaction whose snapshot is older than the last run gets `40001` here.
+    pub fn locked(feed: &Feed) -> Result<Self> {
+        let insert = format!("INSERT INTO {} (feed) VALUES ($1) ON CONFLICT (feed) DO NOTHING", table()?);
+        let read = format!("SELECT last_processed_time FROM {} WHERE feed = $1 FOR UPDATE", table()?);
+        let read = || spi::fresh(&read, &[feed.name.as_str().into()], |row| Ok(Self { last_time: row.get(1)? }));
+        if let Some(state) = read()?.into_iter().next() {
+            return Ok(state);
+        }
+        spi::write(&insert, &[feed.name.as_str().into()])?;
+        Ok(read()?.into_iter().next().unwrap_or(Self { last_time: None }))
+    }
+
+    /// From when on a source is to be read.
+    pub fn since(&self, overlap: &str) -> Result<Option<TimestampWithTimeZone>> {
+        let Some(time) = self.last_time else { return Ok(None) };
+        spi::read_one("SELECT $1 - $2::interval", &[time.into(), overlap.into()], |row| row.get(1))
+    }
+
+    /// Moves the state on; gives it as answers tell it.
+    pub fn moved(feed: &Feed, progress: &Progress<'_>) -> Result<Value> {
+        feed.plan_next()?;
+        let update = format!(
+            "UPDATE {} SET last_processed_row = coalesce($2, last_processed_row), \
+               last_processed_id = CASE WHEN $2 IS NULL THEN last_processed_id ELSE $3 END, \
+               last_processed_time = greatest(last_processed_time, (SELECT max(u.t::timestamptz) FROM unnest($4) AS u(t))), \
+               last_run_at = $5::timestamptz \
+             WHERE feed = $1 RETURNING jsonb_build_object('last_processed_row', last_processed_row, \
+               'last_processed_id', last_processed_id, 'last_processed_time', last_processed_time, 'last_run_at', last_run_at, \
+               'next_run_at', next_run_at)",
+            table()?
+        );
+        let times: Vec<String> = progress.times.iter().map(|time| time.to_string()).collect();
+        let args = [
+            feed.name.as_str().into(),
+            progress.row.into(),
+            progress.id.clone().into(),
+            times.into(),
+            progress.started.into(),
+        ];
+        let state = spi::fresh(&update, &args, |row| row.need::<pgrx::JsonB>(1))?;
+        Ok(state.into_iter().next().map(|state| state.0).unwrap_or_default())
+    }
+}
+
+/// Which of these rows the feed knows; those that could not be taken with their place in `import_rejects`.
+pub fn known(feed: &Feed, fingerprints: &[Fingerprint]) -> Result<HashMap<Fingerprint, Option<i64>>> {
+    let sql = format!(
+        "SELECT r.fingerprint, r.reject_id FROM unnest($2) AS u(fingerprint) JOIN {} r \
+         ON r.feed = $1 AND r.fingerprint = u.fingerprint",
+        rows()?
+    );
+    let ids: Vec<Uuid> = fingerprints.iter().map(|fingerprint| Uuid::from_bytes(*fingerprint)).collect();
+    let mut known = HashMap::with_capacity(ids.len());
+    spi::by_index(|| {
+        spi::fresh(&sql, &[feed.name.as_str().into(), ids.into()], |row| {
+            known.insert(*row.need::<Uuid>(1)?.as_bytes(), row.get::<i64>(2)?);
+            Ok(())
+        })
+    })?;
+    Ok(known)
+}
+
+/// The rows that could not be taken yet, each with its place in `import_rejects`.
+pub fn rejected(feed: &Feed) -> Result<Vec<(Fingerprint, i64)>> {
+    let sql = format!(
+        "SELECT fingerprint, reject_id FROM {} WHERE feed = $1 AND reject_id IS NOT NULL ORDER BY reject_id",
+        rows()?
+    );
+    spi::fresh(&sql, &[feed.name.as_str().into()], |row| Ok((*row.need::<Uuid>(1)?.as_bytes(), row.need(2)?)))
+}
+
+/// Notes rows as taken by the job, or (with their place in `import_rejects`) as rejected.
+pub fn take(feed: &Feed, job: Uuid, taken: &[(Fingerprint, Option<i64>)]) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO {} AS r (feed, fingerprint, job_id, reject_id) SELECT $1, u.fingerprint, $2, u.reject_id \
+         FROM unnest($3, $4) AS u(fingerprint, reject_id) ORDER BY u.fingerprint \
+         ON CONFLICT (feed, fingerprint) DO UPDATE SET job_id = excluded.job_id, reject_id = excluded.reject_id",
+        rows()?
+    );
+    let ids: Vec<Uuid> = taken.iter().map(|(fingerprint, _)| Uuid::from_bytes(*fingerprint)).collect();
+    let rejects: Vec<Option<i64>> = taken.iter().map(|(_, reject)| *reject).collect();
+    spi::fresh(&sql, &[feed.name.as_str().into(), job.into(), ids.into(), rejects.into()], |_| Ok(())).map(drop)
+}
