@@ -1,7 +1,7 @@
 //! The leads kit's functions: feeds on its targets, as those call them who work with leads.
 
 use crate::backend::{self, Jsonb};
-use crate::error::{OnceError, Result};
+use crate::error::OnceError;
 use crate::feeds::{self, Feed};
 use crate::rows::Target;
 use once_core::feed::{FeedSpec, Notify};
@@ -41,18 +41,15 @@ fn users(target: &Target) -> Option<Relation> {
 
 /// Fills in what a feed on the kit's leads does not say: whose leads they are, what their source is called, and that all active
 /// users of the org are told of new ones.
-pub fn complete(name: &str, target: &Target, spec: &mut FeedSpec) -> Result<()> {
-    let Some(users) = users(target) else { return Ok(()) };
+pub fn complete(name: &str, target: &Target, spec: &mut FeedSpec) {
+    let Some(users) = users(target) else { return };
     let org = spec.set.entry("org_id").or_insert_with(|| json!(NO_ORG)).clone();
     let org = org.as_str().map_or_else(|| org.to_string(), String::from);
     if spec.format.is_none() {
         spec.set.entry("source").or_insert_with(|| json!(name));
     }
     spec.time.get_or_insert_with(|| "created_time".into());
-    if spec.notify.is_none() {
-        let recipients =
-            format!("SELECT u.user_id FROM {users} u WHERE u.active AND u.org_id::text = {}", literal(&org));
-        spec.notify = Some(Notify { recipients, ..Notify::default() });
-    }
-    Ok(())
+    spec.notify.get_or_insert_with(Notify::default).recipients.get_or_insert_with(|| {
+        format!("SELECT u.user_id FROM {users} u WHERE u.active AND u.org_id::text = {}", literal(&org))
+    });
 }

@@ -6,6 +6,7 @@ use crate::error::{OnceError, Result};
 use crate::{jobs, leads, rows, spi};
 use once_core::feed::{FeedSpec, Schedule};
 use once_core::ident::Relation;
+use once_core::spec::wrong;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
@@ -73,7 +74,11 @@ fn create(name: String, target: String, spec: &str) -> Result<Value> {
     };
     let target = rows::Target::open(Some(target))?;
     target.require_rights(false)?;
-    leads::complete(&name, &target, &mut spec)?;
+    leads::complete(&name, &target, &mut spec);
+    if spec.notify.as_ref().is_some_and(|notify| notify.recipients.is_none()) {
+        let remedy = "Add \"recipients\": \"SELECT user_id FROM …\" to \"notify\".";
+        return Err(bad_spec(wrong("notify", "nobody is named who is told", remedy)));
+    }
     spi::read(
         "SELECT $1::interval, $2::interval",
         &[spec.overlap.as_str().into(), spec.keep_logs.clone().into()],

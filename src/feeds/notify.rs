@@ -15,13 +15,10 @@ const CHANNEL: &str = "once_feed";
 /// # Errors
 /// What the query of the recipients raises, `42501` where it is SQL of someone whom the caller need not trust.
 pub fn recipients(feed: &Feed, notify: &Notify, run: Uuid, job: Uuid, inserted: usize) -> Result<()> {
-    if inserted == 0 {
-        return Ok(());
-    }
+    let Some(recipients) = notify.recipients.as_ref().filter(|_| inserted > 0) else { return Ok(()) };
     feed.require_trust()?;
     let recipients = format!(
-        "SELECT DISTINCT r.user_id::text FROM ({}\n) r(user_id) WHERE r.user_id IS NOT NULL ORDER BY 1",
-        notify.recipients
+        "SELECT DISTINCT r.user_id::text FROM ({recipients}\n) r(user_id) WHERE r.user_id IS NOT NULL ORDER BY 1"
     );
     let recipients = spi::fresh(&recipients, &[], |row| row.need::<String>(1))?;
     let each = match notify.mode {

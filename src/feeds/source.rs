@@ -45,10 +45,8 @@ pub fn require(spec: &FeedSpec) -> Result<()> {
         let args: Vec<Arg> = if spec.reads_news_only() { vec![since.into()] } else { vec![] };
         spi::read(&format!("SELECT FROM ({}) q LIMIT 0", query(source)), &args, |_| Ok(()))?;
     }
-    if let Some(notify) = &spec.notify {
-        spi::read(&format!("SELECT r.user_id::text FROM ({}\n) r(user_id) LIMIT 0", notify.recipients), &[], |_| {
-            Ok(())
-        })?;
+    if let Some(recipients) = spec.notify.as_ref().and_then(|notify| notify.recipients.as_ref()) {
+        spi::read(&format!("SELECT r.user_id::text FROM ({recipients}\n) r(user_id) LIMIT 0"), &[], |_| Ok(()))?;
     }
     Ok(())
 }

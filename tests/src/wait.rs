@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use postgres::Client;
 
 /// How long a test waits for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Looks again and again until it is seen; that it never is, is an error.
 pub fn until(what: &str, mut seen: impl FnMut() -> Result<bool>) -> Result<()> {

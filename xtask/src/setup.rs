@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::run::{output, run, succeeds};
+use crate::server::Installation;
 use crate::server::installation::major_version;
 use crate::server::user::is_root;
 
@@ -62,6 +63,31 @@ pub fn node_modules(folder: &Path) -> Result<PathBuf> {
     }
     debian_package("node-pg", "node-postgres, for a test", || find().is_some(), true)?;
     find().context("Node.js does not find node-postgres")
+}
+
+/// pg_cron, which a test has run a feed: in the installation, which is a copy of the machine's.
+pub fn pg_cron(installation: &Installation) -> Result<()> {
+    let [libraries, shared] = ["--pkglibdir", "--sharedir"].map(|option| installation.ask(option));
+    let (libraries, shared) = (libraries?, shared?.join("extension"));
+    let is_there = || libraries.join("pg_cron.so").exists() && shared.join("pg_cron.control").exists();
+    if is_there() {
+        return Ok(());
+    }
+    let pg = installation.major();
+    let package = format!("postgresql-{pg}-cron");
+    let (from, script) = (
+        PathBuf::from(format!("/usr/lib/postgresql/{pg}/lib")),
+        PathBuf::from(format!("/usr/share/postgresql/{pg}/extension")),
+    );
+    debian_package(&package, "pg_cron, for a test", || from.join("pg_cron.so").exists(), true)?;
+    fs::copy(from.join("pg_cron.so"), libraries.join("pg_cron.so"))?;
+    for file in fs::read_dir(script)? {
+        let file = file?;
+        if file.file_name().to_string_lossy().starts_with("pg_cron") {
+            fs::copy(file.path(), shared.join(file.file_name()))?;
+        }
+    }
+    installation.open_up()
 }
 
 fn debian_package(name: &str, what: &str, is_there: impl Fn() -> bool, install: bool) -> Result<()> {

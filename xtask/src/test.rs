@@ -165,6 +165,7 @@ impl Tests<'_> {
         let scratch = self.state.path("clients");
         fs::create_dir_all(&scratch)?;
         let once = cli::build(&self.builder, false)?;
+        setup::pg_cron(server.cluster.installation())?;
         self.cargo_test(
             &["--package", "once-tests"],
             &[

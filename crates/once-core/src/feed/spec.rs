@@ -55,8 +55,9 @@ pub struct Notify {
     /// In mode auto, up to how many new records are told one by one.
     #[serde(default = "five")]
     pub threshold: u32,
-    /// A query whose first column names who is told.
-    pub recipients: String,
+    /// A query whose first column names who is told; a kit may know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipients: Option<String>,
     #[serde(default = "new_lead", rename = "type")]
     pub kind: String,
     #[serde(default = "new_lead_title")]
@@ -79,12 +80,11 @@ pub enum Mode {
 }
 
 impl Default for Notify {
-    /// Who is told is for the caller to say.
     fn default() -> Self {
         Self {
             mode: Mode::default(),
             threshold: five(),
-            recipients: String::new(),
+            recipients: None,
             kind: new_lead(),
             title: new_lead_title(),
             message: each_message(),
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(field(r#"{"source": "x"}"#), "source");
         assert_eq!(field(r#"{"source": {"table": "x"}}"#), "source");
         assert_eq!(field(r#"{"row_id": "id"}"#), "row_id");
-        assert_eq!(field(r#"{"notify": {"mode": "each"}}"#), "notify");
+        assert_eq!(field(r#"{"notify": {"mode": "loud"}}"#), "notify");
         assert_eq!(field(r#"{"notify": {"recipients": "SELECT 1", "threshold": 0}}"#), "notify");
         assert_eq!(field(r#"{"schedule": "61 * * * *"}"#), "schedule");
         assert_eq!(field(r#"{"overlap": 5}"#), "overlap");
