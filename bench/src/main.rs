@@ -4,6 +4,7 @@
 //! same rows. Times are only told, never asserted.
 
 mod documents;
+mod feeds;
 mod generate;
 mod lab;
 mod machine;
@@ -39,7 +40,7 @@ struct Options {
     no_setup: bool,
     /// How many rows are staged [default: 1500000]; with --documents, how many the table has that is not empty
     /// [default: 1000000]; with --rows, how many a call brings [default: 100000]; with --mail, how many messages
-    /// there are [default: 10000]
+    /// there are [default: 10000]; with --feeds, how many leads a sheet has [default: 10000]
     #[arg(long, value_name = "ROWS", value_parser = value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// In how many files
@@ -75,6 +76,9 @@ struct Options {
     /// Take messages of a mailbox in, instead of staging files
     #[arg(long, conflicts_with_all = ["memory", "documents", "rows"])]
     mail: bool,
+    /// Read a sheet of leads by a feed, instead of staging files
+    #[arg(long, conflicts_with_all = ["memory", "documents", "rows", "mail"])]
+    feeds: bool,
     /// Leave the cluster running, and the files in place, to look at
     #[arg(long)]
     keep: bool,
@@ -102,6 +106,7 @@ fn run(options: &Options) -> Result<()> {
         Options { documents: true, .. } => documents::run(&lab, options)?,
         Options { rows: true, .. } => rows::run(&lab, options)?,
         Options { mail: true, .. } => mail::run(&lab, options)?,
+        Options { feeds: true, .. } => feeds::run(&lab, options)?,
         _ => staging::run(&lab, options)?,
     };
     if let Some(path) = &options.json {
