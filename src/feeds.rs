@@ -9,5 +9,5 @@ mod run;
 mod source;
 mod state;
 
-pub use feed::Feed;
+pub use feed::{Feed, install};
 pub use run::run;

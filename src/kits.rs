@@ -3,13 +3,14 @@
 
 mod adopt;
 mod clinic;
+mod leads;
 mod mail;
 mod promo_codes;
 mod workouts;
 
 use crate::error::{OnceError, Result};
 use crate::targets::{self, Target};
-use crate::{backend, jobs, rights, spi};
+use crate::{backend, feeds, jobs, rights, spi};
 use once_core::ident::{Relation, quote};
 use once_core::kit::{is_prefix, render};
 use pgrx::JsonB;
@@ -23,13 +24,24 @@ struct Kit {
     tables: &'static [(&'static str, &'static str)],
     /// The table, and the name of the target after the prefix, that it is known by.
     main: &'static str,
-    /// Each the name of a table and of the target on it, both after the prefix, with its spec. Those that others refer to
-    /// stand before these.
-    targets: &'static [(&'static str, &'static str)],
+    /// Those that others refer to stand before these.
+    targets: &'static [KitTarget],
     views: &'static [(&'static str, &'static str)],
     /// Columns that a table which was there may get although they are NOT NULL in the kit: they are filled later.
     filled_later: &'static [&'static str],
     path: Path,
+}
+
+/// A target of a kit: its name and that of its table, both after the prefix, and its spec.
+struct KitTarget {
+    name: &'static str,
+    table: &'static str,
+    spec: &'static str,
+}
+
+/// The target that has the name of its table.
+const fn on(table: &'static str, spec: &'static str) -> KitTarget {
+    KitTarget { name: table, table, spec }
 }
 
 /// Which way what a kit holds comes in.
@@ -37,6 +49,8 @@ enum Path {
     Bulk(BulkKit),
     Documents,
     Rows,
+    /// Rows, and feeds on them.
+    Feeds,
 }
 
 /// What a kit of the bulk path has besides: its staging table and what shows the jobs.
@@ -48,19 +62,14 @@ struct BulkKit {
     job_policies: &'static str,
 }
 
-const KITS: [&Kit; 4] = [&promo_codes::KIT, &workouts::KIT, &clinic::KIT, &mail::KIT];
+const KITS: [&Kit; 5] = [&promo_codes::KIT, &workouts::KIT, &clinic::KIT, &mail::KIT, &leads::KIT];
 
 impl Kit {
     fn bulk(&self) -> Option<&BulkKit> {
         match &self.path {
             Path::Bulk(bulk) => Some(bulk),
-            Path::Documents | Path::Rows => None,
+            Path::Documents | Path::Rows | Path::Feeds => None,
         }
-    }
-
-    /// Whether what comes in is recorded in jobs.
-    fn has_jobs(&self) -> bool {
-        !matches!(self.path, Path::Documents)
     }
 }
 
@@ -82,9 +91,9 @@ impl Install {
         self.relation_as(name, &self.prefix)
     }
 
-    /// What the target on this table is called.
-    fn name(&self, table: &str) -> String {
-        format!("{}{table}", self.prefix)
+    /// What is called so after the prefix.
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     fn relation_as(&self, name: &str, prefix: &str) -> Relation {
@@ -106,7 +115,7 @@ impl Install {
 /// Creates a kit's tables in a schema, or adopts those that are there, creates its views where nothing has their name,
 /// and registers its targets. Installing it again changes nothing.
 ///
-/// `kit`: `promo_codes`, `workouts`, `clinic` or `mail`. `schema`: an existing schema. `prefix`: begins the names of the tables
+/// `kit`: `promo_codes`, `workouts`, `clinic`, `mail` or `leads`. `schema`: an existing schema. `prefix`: begins the names of the tables
 /// and of the targets, for a second installation. Gives `{kit, schema, target, created: […], adopted: […]}`, and
 /// `targets: […]` of a kit that has more than the one.
 ///
@@ -139,10 +148,12 @@ fn install_kit(
 fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_json::Value> {
     require_schema(&schema)?;
     let install = Install { kit, schema, prefix, jobs: spi::own("import_jobs")? };
-    kit.targets.iter().try_for_each(|(table, _)| refuse_taken(&install, table))?;
+    kit.targets.iter().try_for_each(|target| refuse_taken(&install, target))?;
     jobs::lock_setup()?;
-    if kit.has_jobs() {
-        jobs::install()?;
+    match kit.path {
+        Path::Documents => {}
+        Path::Feeds => feeds::install()?,
+        Path::Bulk(_) | Path::Rows => jobs::install()?,
     }
     // A kit of the bulk path adds policies to import_jobs, which only its owner can.
     if let (Some(_), Some(oid)) = (kit.bulk(), backend::relation_oid(&install.jobs)) {
@@ -162,8 +173,8 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
         adopt::fit_staging(&install, bulk, &there)?;
     }
     let mut new = false;
-    for (table, spec) in kit.targets {
-        new |= register(&install, table, spec)?;
+    for target in kit.targets {
+        new |= register(&install, target)?;
     }
     create_absent(&install, kit.views)?;
     let target = install.name(kit.main);
@@ -178,7 +189,7 @@ fn install(kit: &'static Kit, schema: String, prefix: String) -> Result<serde_js
         "adopted": adopted,
     });
     if kit.targets.len() > 1 {
-        let names: Vec<String> = kit.targets.iter().map(|(table, _)| install.name(table)).collect();
+        let names: Vec<String> = kit.targets.iter().map(|target| install.name(target.name)).collect();
         answer["targets"] = names.into();
     }
     Ok(answer)
@@ -216,8 +227,8 @@ fn create_absent(install: &Install, relations: &[(&str, &str)]) -> Result<Vec<St
 }
 
 /// Before anything is created: the name may be another table's.
-fn refuse_taken(install: &Install, table: &str) -> Result<()> {
-    let (name, relation) = (install.name(table), install.relation(table));
+fn refuse_taken(install: &Install, target: &KitTarget) -> Result<()> {
+    let (name, relation) = (install.name(target.name), install.relation(target.table));
     match targets::registered_relation(&name)? {
         Some(there) if there != relation => Err(OnceError::TargetExists {
             name,
@@ -229,14 +240,14 @@ fn refuse_taken(install: &Install, table: &str) -> Result<()> {
     }
 }
 
-/// Registers the target on one of the tables; whether it is new.
-fn register(install: &Install, table: &str, spec: &str) -> Result<bool> {
-    let (name, relation) = (install.name(table), install.relation(table));
+/// Registers a target on its table; whether it is new.
+fn register(install: &Install, target: &KitTarget) -> Result<bool> {
+    let (name, relation) = (install.name(target.name), install.relation(target.table));
     if targets::registered_relation(&name)?.is_some() {
         return Ok(false);
     }
     let found = targets::find(&relation)?.ok_or(OnceError::RelationGone { relation })?;
-    Ok(targets::create(&name, found, &install.render(spec))?.created)
+    Ok(targets::create(&name, found, &install.render(target.spec))?.created)
 }
 
 /// The view over the jobs, and who may see them. A table of that name is from before pg_once: its jobs

@@ -38,6 +38,13 @@ fn normalize_email(value: Option<&str>) -> Option<String> {
     applied(&Normalizer::Email, value)
 }
 
+/// An e-mail address in lower case; NULL for NULL, for blank and for what is none.
+#[pg_extern(stable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn normalize_email_lower(value: Option<&str>) -> Option<String> {
+    applied(&Normalizer::EmailLower, value)
+}
+
 /// The text with one space for each run of white space, and none at the ends; NULL for NULL and blank.
 #[pg_extern(stable, parallel_safe)]
 #[search_path(pg_catalog, pg_temp)]
@@ -71,4 +78,12 @@ fn normalize_digits(value: Option<&str>) -> Option<String> {
 #[search_path(pg_catalog, pg_temp)]
 fn normalize_code(value: Option<&str>) -> Option<String> {
     applied(&Normalizer::Code, value)
+}
+
+/// The text without prefixes of one or two letters and a colon, as `l:` before the ids of lead exports; NULL for NULL and
+/// blank.
+#[pg_extern(stable, parallel_safe)]
+#[search_path(pg_catalog, pg_temp)]
+fn normalize_unprefixed(value: Option<&str>) -> Option<String> {
+    applied(&Normalizer::Unprefixed, value)
 }

@@ -79,6 +79,8 @@ COMMENT ON FUNCTION @extschema@.normalize_phone(text, text) IS
 'A telephone number in E.164 form, as +60123456789; NULL for NULL, for blank and for what is no valid number or may mean another one. value: in international form or as dialled in region; an extension is dropped. region: two letters of ISO 3166-1, as MY. Not for indexes: numbering plans change with the version of pg_once. Raises 22004, 22023 (region).';
 COMMENT ON FUNCTION @extschema@.normalize_email(text) IS
 'An e-mail address with its domain in lower case, the local part as it is; NULL for NULL, for blank and for what is none by the rule of HTML''s input type email. Not for indexes: a later version may give another result.';
+COMMENT ON FUNCTION @extschema@.normalize_email_lower(text) IS
+'An e-mail address in lower case; NULL for NULL, for blank and for what is none. Not for indexes: a later version may give another result.';
 COMMENT ON FUNCTION @extschema@.normalize_whitespace(text) IS
 'The text with one space for each run of Unicode white space, and none at the ends; NULL for NULL and blank. Not for indexes: a later version may give another result.';
 COMMENT ON FUNCTION @extschema@.normalize_lower(text) IS
@@ -89,6 +91,8 @@ COMMENT ON FUNCTION @extschema@.normalize_digits(text) IS
 'The decimal digits of the text and nothing else, those of other scripts as ASCII''s; NULL for NULL and where there is none. Not for indexes: a later version may give another result.';
 COMMENT ON FUNCTION @extschema@.normalize_code(text) IS
 'The text in NFKC and upper case, without white space and invisible characters anywhere; NULL for NULL and blank. Not for indexes: a later version may give another result.';
+COMMENT ON FUNCTION @extschema@.normalize_unprefixed(text) IS
+'The text without the prefixes that exports of leads put before ids, as l: and ag: (one or two letters of a to z and a colon), and without white space and invisible characters at the ends; NULL for NULL and blank. Not for indexes: a later version may give another result.';
 
 COMMENT ON FUNCTION @extschema@.ingest_mail(uuid, jsonb, jsonb, text) IS
 'Takes messages of a mailbox in, each once: what is there is merged with what came (bodies never get lost by a later partial fetch), threads are made and what is attached is listed, the ledger is told. messages: an array of Gmail API message resources, of any format. sync_info: kept with the job; of its fields history_id is kept with the mailbox once all messages are taken, correlation_id and actor are the ledger''s; or NULL. Gives {success, job_id, threads_ingested, threads_updated, messages_ingested, messages_updated, unchanged, duplicate, rejected, attachments_seen, attachments_saved, attachments_missing: [...], ledger_head, errors: [{row, column, value, reason}, at most 100]}, and sqlstate and message where success is false. Undo with rollback_import_job. Raises 22004, 22023 (messages, sync_info), P0002 (unknown mailbox), 42501 (rights), 55P03 (busy), 40001, and what the target raises.';

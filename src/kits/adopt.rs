@@ -43,15 +43,15 @@ pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>>
     for ((_, table), Fresh { triggers, .. }) in there.iter().zip(&fresh) {
         require_triggers(install, table, triggers)?;
     }
-    let scope = install.kit.targets.iter().find_map(|(_, spec)| match Spec::parse(&install.render(spec)) {
+    let scope = install.kit.targets.iter().find_map(|target| match Spec::parse(&install.render(target.spec)) {
         Ok(Spec::Document(spec)) => spec.scope,
         _ => None,
     });
     for ((_, table), Fresh { columns, .. }) in there.iter().zip(&fresh) {
         match install.kit.path {
             Path::Documents => require_keys(table, columns, scope.as_ref())?,
-            Path::Rows if there.len() < install.kit.tables.len() => require_referable(table, columns)?,
-            Path::Rows | Path::Bulk(_) => {}
+            Path::Rows | Path::Feeds if there.len() < install.kit.tables.len() => require_referable(table, columns)?,
+            Path::Rows | Path::Feeds | Path::Bulk(_) => {}
         }
     }
     for ((name, table), Fresh { columns, .. }) in there.iter().zip(fresh) {

@@ -1,6 +1,6 @@
 //! A clinic's sheets, by the rows path.
 
-use super::{Kit, Path};
+use super::{Kit, Path, on};
 
 pub const KIT: Kit = Kit {
     name: "clinic",
@@ -16,14 +16,14 @@ pub const KIT: Kit = Kit {
         ("daily_doctor_sales", include_str!("../../sql/kits/clinic/daily_doctor_sales.sql")),
     ],
     targets: &[
-        ("patients", include_str!("../../sql/kits/clinic/targets/patients.json")),
-        ("doctors", include_str!("../../sql/kits/clinic/targets/doctors.json")),
-        ("consultations", include_str!("../../sql/kits/clinic/targets/consultations.json")),
-        ("procedure_prescriptions", include_str!("../../sql/kits/clinic/targets/procedure_prescriptions.json")),
-        ("medicine_prescriptions", include_str!("../../sql/kits/clinic/targets/medicine_prescriptions.json")),
-        ("invoices", include_str!("../../sql/kits/clinic/targets/invoices.json")),
-        ("itemized_sales", include_str!("../../sql/kits/clinic/targets/itemized_sales.json")),
-        ("daily_doctor_sales", include_str!("../../sql/kits/clinic/targets/daily_doctor_sales.json")),
+        on("patients", include_str!("../../sql/kits/clinic/targets/patients.json")),
+        on("doctors", include_str!("../../sql/kits/clinic/targets/doctors.json")),
+        on("consultations", include_str!("../../sql/kits/clinic/targets/consultations.json")),
+        on("procedure_prescriptions", include_str!("../../sql/kits/clinic/targets/procedure_prescriptions.json")),
+        on("medicine_prescriptions", include_str!("../../sql/kits/clinic/targets/medicine_prescriptions.json")),
+        on("invoices", include_str!("../../sql/kits/clinic/targets/invoices.json")),
+        on("itemized_sales", include_str!("../../sql/kits/clinic/targets/itemized_sales.json")),
+        on("daily_doctor_sales", include_str!("../../sql/kits/clinic/targets/daily_doctor_sales.json")),
     ],
     views: &[],
     filled_later: &[],

@@ -1,6 +1,6 @@
 //! Mail, by the rows path: threads and messages are targets, what hangs on them the functions of `mail` write.
 
-use super::{Kit, Path};
+use super::{Kit, Path, on};
 
 pub const KIT: Kit = Kit {
     name: "mail",
@@ -15,8 +15,8 @@ pub const KIT: Kit = Kit {
         ("ledger_events", include_str!("../../sql/kits/mail/ledger_events.sql")),
     ],
     targets: &[
-        ("mail_threads", include_str!("../../sql/kits/mail/targets/mail_threads.json")),
-        ("mail_messages", include_str!("../../sql/kits/mail/targets/mail_messages.json")),
+        on("mail_threads", include_str!("../../sql/kits/mail/targets/mail_threads.json")),
+        on("mail_messages", include_str!("../../sql/kits/mail/targets/mail_messages.json")),
     ],
     views: &[],
     filled_later: &[],

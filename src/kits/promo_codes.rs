@@ -1,6 +1,6 @@
 //! Promo codes of merchants, by the bulk path.
 
-use super::{BulkKit, Kit, Path};
+use super::{BulkKit, Kit, Path, on};
 
 pub const KIT: Kit = Kit {
     name: "promo_codes",
@@ -10,7 +10,7 @@ pub const KIT: Kit = Kit {
         ("codes", include_str!("../../sql/kits/promo_codes/codes.sql")),
         ("codes_check_temp", include_str!("../../sql/kits/promo_codes/codes_check_temp.sql")),
     ],
-    targets: &[("codes", include_str!("../../sql/kits/promo_codes/target.json"))],
+    targets: &[on("codes", include_str!("../../sql/kits/promo_codes/target.json"))],
     views: &[],
     filled_later: &[],
     path: Path::Bulk(BulkKit {

@@ -1,6 +1,6 @@
 //! Athletes' training logs, by the documents path.
 
-use super::{Kit, Path};
+use super::{Kit, Path, on};
 
 pub const KIT: Kit = Kit {
     name: "workouts",
@@ -10,7 +10,7 @@ pub const KIT: Kit = Kit {
         ("workout_drafts", include_str!("../../sql/kits/workouts/workout_drafts.sql")),
         ("workouts", include_str!("../../sql/kits/workouts/workouts.sql")),
     ],
-    targets: &[("imports", include_str!("../../sql/kits/workouts/target.json"))],
+    targets: &[on("imports", include_str!("../../sql/kits/workouts/target.json"))],
     views: &[
         ("workout_sessions", include_str!("../../sql/kits/workouts/views/workout_sessions.sql")),
         ("workout_blocks", include_str!("../../sql/kits/workouts/views/workout_blocks.sql")),

@@ -86,7 +86,7 @@ fn ingest_rows(
     if let Some(fields) = answer["ignored_fields"].as_array() {
         let names: Vec<&str> = fields.iter().filter_map(Value::as_str).collect();
         let message = format!("nothing takes these fields of the rows: {}", names.join(", "));
-        spi::notice(message, "Name a field as the table's column, or as the spec's references and links do.".into());
+        spi::notice(message, "Name a field as the table's column, or as the spec's fields, references and links do; or give these a column, \"rest\".".into());
     }
     let failed = answer["success"] == json!(false);
     let message = answer["message"].as_str().map(String::from);

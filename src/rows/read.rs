@@ -1,17 +1,20 @@
 //! Rows as they came, read as values of the target's columns: what can't be read costs its row, and no other.
 
+mod beside;
+
+use self::beside::{links, refer};
 use super::given::Given;
-use super::target::{Target, kind};
+use super::target::Target;
 use crate::backend;
 use crate::backend::json::Element;
 use crate::backend::store::Store;
 use crate::error::{OnceError, Result};
 use crate::targets::Column;
 use hashbrown::HashMap;
-use once_core::rows::value::{Cell, Json, Kind};
+use once_core::rows::rest::Rest;
+use once_core::rows::value::{Cell, Json};
 use once_core::spec::{Blank, Invalid, Merge};
 use once_core::sqlstate::is_jobs_own;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -36,6 +39,8 @@ pub struct Batch<'a> {
 pub struct Line<'a> {
     pub number: i64,
     pub cells: Vec<Cell<'a>>,
+    /// Of the fields that have several names: the field, and by which of its names it came.
+    named: Vec<(usize, usize)>,
     pub references: Vec<Option<Referred>>,
     /// For each table of links, the columns of each link, without the record's id.
     pub links: Vec<Vec<Vec<Cell<'a>>>>,
@@ -82,7 +87,8 @@ impl Refusal {
 
 /// What takes a field of a row.
 enum Use {
-    Own(usize),
+    /// A field of the target, by this one of its names.
+    Own(usize, usize),
     Reference(usize, usize),
     Link(usize, usize),
 }
@@ -91,6 +97,17 @@ impl<'a> Line<'a> {
     pub fn cell(&self, slot: usize) -> &Cell<'a> {
         const MISSING: Cell<'static> = Cell::Missing;
         self.cells.get(slot).unwrap_or(&MISSING)
+    }
+
+    /// The name by which what fills a field came, where it has several.
+    pub fn called<'t>(&self, target: &'t Target, field: usize) -> Option<&'t str> {
+        let (_, name) = self.named.iter().find(|(named, _)| *named == field)?;
+        target.fields[field].names.get(*name).map(String::as_str)
+    }
+
+    /// What the row calls what fills a field; what it would call it, where it has none.
+    pub fn source_of(&self, target: &Target, field: usize) -> String {
+        self.called(target, field).map_or_else(|| target.source_of(field), String::from)
     }
 
     pub fn refuse(&mut self, refusal: Refusal) {
@@ -141,10 +158,9 @@ impl<'a> Batch<'a> {
     /// record's own (`is_own`), not one that refers to it.
     fn put(&mut self, target: &Target, line: &mut Line<'a>, field: usize, json: Json<'a>, is_own: bool) {
         let known = &target.fields[field];
-        let name = &known.column.name;
-        let is_blank = matches!(json, Json::String(text) if target.spec.blank == Blank::Null && text.trim().is_empty());
-        if json == Json::Null || is_blank {
-            if known.not_null && *target.spec.merge_of(name) == Merge::Overwrite {
+        let name = line.called(target, field).unwrap_or(&known.column.name);
+        if is_nothing(target, &json) {
+            if known.not_null && *target.spec.merge_of(&known.column.name) == Merge::Overwrite {
                 line.refuse(Refusal::of(name, None, "can't be null"));
             }
             self.set(line, field, Cell::Null);
@@ -191,9 +207,10 @@ impl<'a> Batch<'a> {
     /// `given`: what it was before it was normalised.
     fn read(&mut self, target: &Target, line: &mut Line<'a>, field: usize, json: &Json<'a>, given: Option<&str>) {
         let known = &target.fields[field];
+        let name = line.called(target, field).unwrap_or(&known.column.name);
         let refusal = |reason: String| {
             let given = given.map_or_else(|| json.shown(), Cow::from);
-            Refusal::of(&known.column.name, Some(&given), reason)
+            Refusal::of(name, Some(&given), reason)
         };
         match known.kind.read(json) {
             Ok(reading) if is_nested(&reading.text) && *target.spec.merge_of(&known.column.name) == Merge::Union => {
@@ -218,9 +235,11 @@ impl<'a> Batch<'a> {
             }
         }
         for (slot, lines) in by_slot {
-            let column = &target.fields[self.slots[slot]].column;
+            let field = self.slots[slot];
+            let column = &target.fields[field].column;
+            let name = |line: usize| self.lines[line].called(target, field).unwrap_or(&column.name);
             let texts = lines.iter().filter_map(|line| Some((*line, self.lines[*line].cell(slot).text()?)));
-            let refusals = refusals(column, &column.name, texts.collect())?;
+            let refusals = refusals(column, name, texts.collect())?;
             self.refuse(refusals);
         }
         for (number, link) in target.links.iter().enumerate() {
@@ -228,7 +247,7 @@ impl<'a> Batch<'a> {
                 let cells = |line: usize| self.lines[line].links.get(number).into_iter().flatten();
                 let texts = |line: usize| cells(line).filter_map(move |link| Some((line, link.get(at)?.text()?)));
                 let alive = (0..self.lines.len()).filter(|line| self.lines[*line].refusal.is_none());
-                let refusals = refusals(column, &link.sources[at], alive.flat_map(texts).collect())?;
+                let refusals = refusals(column, |_| &link.sources[at], alive.flat_map(texts).collect())?;
                 self.refuse(refusals);
             }
         }
@@ -247,14 +266,18 @@ impl<'a> Batch<'a> {
                 target.references.iter().zip(&line.references).any(|(r, sub)| r.field == field && sub.is_some());
             let filled = self.slot(field).is_some_and(|slot| line.cell(slot).text().is_some());
             if !filled && !referred {
-                line.refuse(Refusal::of(&target.source_of(field), None, "is missing"));
+                line.refuse(Refusal::of(&line.source_of(target, field), None, "is missing"));
             }
         }
     }
 }
 
 /// Why lines are refused whose texts the column's type does not take.
-fn refusals(column: &Column, name: &str, texts: Vec<(usize, &str)>) -> Result<Vec<(usize, Refusal)>> {
+fn refusals<'n>(
+    column: &Column,
+    name: impl Fn(usize) -> &'n str,
+    texts: Vec<(usize, &str)>,
+) -> Result<Vec<(usize, Refusal)>> {
     let mut refused = Vec::new();
     let only: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
     if !only.is_empty() {
@@ -262,7 +285,7 @@ fn refusals(column: &Column, name: &str, texts: Vec<(usize, &str)>) -> Result<Ve
     }
     let refusal = |(at, sqlstate, reason): (usize, String, String)| {
         let (line, text) = texts[at];
-        let refusal = Refusal::of(name, Some(text), format!("is refused: {reason}"));
+        let refusal = Refusal::of(name(line), Some(text), format!("is refused: {reason}"));
         (line, Refusal { sqlstate: Some(sqlstate), ..refusal })
     };
     Ok(refused.into_iter().map(refusal).collect())
@@ -288,6 +311,15 @@ fn check(texts: &[&str], column: &Column, from: usize, refused: &mut Vec<(usize,
             check(left, column, from, refused)?;
             check(right, column, from + left.len(), refused)
         }
+    }
+}
+
+/// Whether a value counts as none.
+fn is_nothing(target: &Target, json: &Json<'_>) -> bool {
+    match json {
+        Json::Null => true,
+        Json::String(text) => target.spec.blank == Blank::Null && text.trim().is_empty(),
+        _ => false,
     }
 }
 
@@ -360,9 +392,15 @@ impl<'t, 'a> Reader<'t, 'a> {
         let mut referred: Vec<Vec<(usize, Json<'a>)>> = target.references.iter().map(|_| Vec::new()).collect();
         let mut linked: Vec<Vec<Json<'a>>> =
             target.links.iter().map(|link| vec![Json::Null; link.sources.len()]).collect();
+        let mut named: Vec<(usize, usize, Json<'a>)> = Vec::new();
+        let mut rest = target.rest.map(|field| Rest::new(&target.fields[field].column.name));
         for (name, json) in fields {
             let Some(uses) = uses.get(name) else {
-                if !batch.unknown.contains(name) {
+                if let Some(rest) = &mut rest {
+                    if !is_nothing(target, &json) {
+                        rest.add(name, &json);
+                    }
+                } else if !batch.unknown.contains(name) {
                     batch.unknown.insert(name.into());
                 }
                 continue;
@@ -372,7 +410,8 @@ impl<'t, 'a> Reader<'t, 'a> {
                 None => continue,
             };
             let mut take = |batch: &mut Batch<'a>, line: &mut Line<'a>, which: &Use, json: Json<'a>| match which {
-                Use::Own(field) => batch.put(target, line, *field, json, true),
+                Use::Own(field, name) if target.fields[*field].names.len() > 1 => named.push((*field, *name, json)),
+                Use::Own(field, _) => batch.put(target, line, *field, json, true),
                 Use::Reference(reference, field) => referred[*reference].push((*field, json)),
                 Use::Link(link, column) => linked[*link][*column] = json,
             };
@@ -380,6 +419,20 @@ impl<'t, 'a> Reader<'t, 'a> {
                 take(batch, &mut line, which, json.clone());
             }
             take(batch, &mut line, last, json);
+        }
+        // Of several names the first counts that has a value; or else the first that is there.
+        named.sort_by_key(|(field, name, json)| (*field, is_nothing(target, json), *name));
+        named.dedup_by_key(|(field, ..)| *field);
+        for (field, name, json) in named {
+            line.named.push((field, name));
+            batch.put(target, &mut line, field, json, true);
+        }
+        if let Some((field, rest)) = target.rest.zip(rest) {
+            let json = rest.into_json();
+            // A column that can't be null stays as it is.
+            if json != Json::Null || !target.fields[field].not_null {
+                batch.put(target, &mut line, field, json, true);
+            }
         }
         for (number, given) in referred.into_iter().enumerate() {
             let found = refer(target, batch, &line, number, given, &mut known[number]);
@@ -400,14 +453,9 @@ impl<'t, 'a> Reader<'t, 'a> {
 
 fn uses(target: &Target) -> HashMap<&str, Vec<Use>> {
     let mut uses: HashMap<&str, Vec<Use>> = HashMap::new();
-    let kept: Vec<&String> = target.spec.normalize.values().flat_map(|n| n.raw.iter().chain(&n.version)).collect();
     for (field, known) in target.fields.iter().enumerate() {
-        let name = &known.column.name;
-        let listed = target.spec.columns.as_ref().map_or(!known.column.is_identity, |columns| columns.contains(name));
-        // Columns of keys are always taken, unless a reference fills them.
-        let keyed = target.spec.tracked().contains(&name.as_str()) && !target.spec.references.contains_key(name);
-        if !kept.contains(&name) && (listed || keyed) {
-            uses.entry(name).or_default().push(Use::Own(field));
+        for (place, name) in known.names.iter().enumerate() {
+            uses.entry(name).or_default().push(Use::Own(field, place));
         }
     }
     for (number, reference) in target.references.iter().enumerate() {
@@ -421,98 +469,4 @@ fn uses(target: &Target) -> HashMap<&str, Vec<Use>> {
         }
     }
     uses
-}
-
-/// What the row says of the record that it refers to; none where it says nothing.
-fn refer<'a>(
-    target: &Target,
-    batch: &mut Batch<'a>,
-    line: &Line<'a>,
-    number: usize,
-    given: Vec<(usize, Json<'a>)>,
-    known: &mut HashMap<Vec<Cell<'a>>, usize>,
-) -> Option<Referred> {
-    let reference = &target.references[number];
-    let beside_id = batch.slot(reference.field).is_some_and(|slot| line.cell(slot).text().is_some());
-    let other = &reference.target;
-    let scope = other.spec.scope.as_ref().and_then(|name| other.field(name));
-    let says = |(field, json): &(usize, Json<'_>)| {
-        Some(*field) != scope
-            && !matches!(json, Json::Null)
-            && !matches!(json, Json::String(text) if text.trim().is_empty())
-    };
-    if !given.iter().any(says) {
-        return None;
-    }
-    let batch = &mut batch.references[number];
-    let mut sub = Line { number: line.number, ..Line::default() };
-    let before = batch.unsure.len();
-    for (field, json) in given {
-        batch.put(other, &mut sub, field, json, false);
-    }
-    sub.cells.resize(batch.slots.len(), Cell::Missing);
-    // A value that was refused has no cell that would tell the line from others.
-    if sub.refusal.is_none()
-        && let Some(there) = known.get(&sub.cells)
-    {
-        batch.unsure.truncate(before);
-        return Some(Referred { line: *there, beside_id });
-    }
-    if sub.refusal.is_none() {
-        known.insert(sub.cells.clone(), batch.lines.len());
-    }
-    batch.lines.push(sub);
-    Some(Referred { line: batch.lines.len() - 1, beside_id })
-}
-
-/// The links of a row: one for each element where a field is an array; none where one says nothing.
-fn links<'a>(target: &Target, number: usize, given: Vec<Json<'a>>) -> std::result::Result<Vec<Vec<Cell<'a>>>, Refusal> {
-    let link = &target.links[number];
-    let arrays = given.iter().filter(|json| matches!(json, Json::Array(_))).count();
-    if arrays > 1 {
-        return Err(Refusal::of(&link.sources[0], None, "and another field of the same link are both arrays"));
-    }
-    let mut rows: Vec<Vec<Cell<'a>>> = vec![Vec::new()];
-    for ((json, (_, column)), source) in given.into_iter().zip(&link.columns[1..]).zip(&link.sources) {
-        let kind = kind(column);
-        let one = |json: Json<'_>| -> std::result::Result<Option<Cell<'a>>, Refusal> {
-            if json == Json::Null || matches!(json, Json::String(text) if text.trim().is_empty()) {
-                return Ok(None);
-            }
-            match kind.read(&json) {
-                Ok(reading) => Ok(Some(Cell::Text(reading.text.into_owned().into()))),
-                Err(reason) => Err(Refusal::of(source, Some(&json.shown()), reason)),
-            }
-        };
-        let values: Vec<Cell<'a>> = match (&json, &kind) {
-            (Json::Array(text), kind) if !matches!(kind, Kind::Array { .. } | Kind::Json) => {
-                let elements: Vec<&RawValue> =
-                    serde_json::from_str(text).map_err(|error| Refusal::of(source, Some(text), error.to_string()))?;
-                let mut values = Vec::new();
-                for element in elements.into_iter().map(RawValue::get) {
-                    let string: String;
-                    let json = match element.as_bytes().first() {
-                        Some(b'n') => Json::Null,
-                        Some(b't') => Json::Bool(true),
-                        Some(b'f') => Json::Bool(false),
-                        Some(b'[') => Json::Array(element.into()),
-                        Some(b'{') => Json::Object(element.into()),
-                        Some(b'"') => {
-                            string = serde_json::from_str(element).unwrap_or_default();
-                            Json::String(&string)
-                        }
-                        _ => Json::Number(element.into()),
-                    };
-                    values.extend(one(json)?);
-                }
-                values
-            }
-            _ => one(json)?.into_iter().collect(),
-        };
-        rows = rows
-            .iter()
-            .flat_map(|row| values.iter().map(move |value| [row.clone(), vec![value.clone()]].concat()))
-            .collect();
-    }
-    Ok(rows)
 }

@@ -24,7 +24,9 @@ pub fn resolve<'a>(target: &Target, batch: &mut Batch<'a>) -> Result<Vec<Matched
                 Ok(id) if referred.beside_id => {
                     let own = batch.slot(reference.field).and_then(|slot| batch.lines[at].cell(slot).text());
                     if own != id.text() {
-                        let name = &target.fields[reference.field].column.name;
+                        let line = &batch.lines[at];
+                        let name = line.called(target, reference.field);
+                        let name = name.unwrap_or(&target.fields[reference.field].column.name);
                         let reason = format!("is not the record that {} names", target.source_of(reference.field));
                         let refusal = Refusal::of(name, own, reason);
                         batch.lines[at].refuse(refusal);

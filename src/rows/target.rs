@@ -32,6 +32,8 @@ pub struct Target {
     pub columns: Vec<Column>,
     /// What rows may fill.
     pub fields: Vec<Field>,
+    /// The field that gets what no other takes.
+    pub rest: Option<usize>,
     pub references: Vec<Reference>,
     pub links: Vec<LinkTable>,
 }
@@ -112,13 +114,15 @@ impl Target {
             columns,
         };
         let fields = columns::fields(&table, &spec)?;
+        columns::require_names(&fields, &spec).map_err(bad_spec)?;
         let mut references = Vec::new();
         for (column, reference) in &spec.references {
             references.push(relatives::refer(&name, &fields, &spec, column, reference, depth)?);
         }
         let links =
             spec.links.iter().map(|link| relatives::link_table(&table, &stated, link)).collect::<Result<_>>()?;
-        Ok(Self { oid: table.oid, columns: table.columns, table: stated, fields, references, links, name, spec })
+        let rest = spec.rest.as_ref().and_then(|rest| fields.iter().position(|field| field.column.name == *rest));
+        Ok(Self { oid: table.oid, columns: table.columns, table: stated, fields, rest, references, links, name, spec })
     }
 
     pub fn field(&self, name: &str) -> Option<usize> {
@@ -135,12 +139,14 @@ impl Target {
         self.table.identity.iter().any(|column| column.name == name) || self.spec.scope.as_deref() == Some(name)
     }
 
-    /// What rows call what fills a column.
+    /// What a row without it would call what fills a column.
     pub fn source_of(&self, field: usize) -> String {
         let reference = self.references.iter().find(|reference| reference.field == field);
         let by = reference
             .map(|reference| reference.by.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(" and "));
-        by.unwrap_or_else(|| self.fields[field].column.name.clone())
+        let known = &self.fields[field];
+        // The column's own name is what it is called here; the spec says what it is called there.
+        by.unwrap_or_else(|| known.names.get(1).unwrap_or(&known.column.name).clone())
     }
 
     pub fn column_is_integer(&self, name: &str) -> bool {

@@ -4,6 +4,8 @@
 mod crowd;
 #[path = "ingest/exact.rs"]
 mod exact;
+#[path = "ingest/fields.rs"]
+mod fields;
 #[path = "ingest/large.rs"]
 mod large;
 #[path = "ingest/oracle.rs"]

@@ -190,11 +190,13 @@ fn what_a_kit_can_not_be_installed_with_is_refused() -> Result<()> {
 }
 
 /// Whose only argument is a value, which is NULL in many rows.
-const NULL_FOR_NULL: [&str; 6] = [
+const NULL_FOR_NULL: [&str; 8] = [
     "once.normalize_code(text)",
     "once.normalize_digits(text)",
     "once.normalize_email(text)",
+    "once.normalize_email_lower(text)",
     "once.normalize_lower(text)",
+    "once.normalize_unprefixed(text)",
     "once.normalize_upper(text)",
     "once.normalize_whitespace(text)",
 ];
@@ -356,8 +358,10 @@ const INVENTORY: &str = "
     once.clear_temp_data(uuid,text)
     once.commit_document(text,text,jsonb)
     once.commit_workout_idempotent(uuid,jsonb,text)
+    once.create_feed(text,text,jsonb)
     once.create_target(text,regclass,jsonb)
     once.document_checksum(text,text)
+    once.drop_feed(text)
     once.drop_target(text)
     once.duplicate_report(text,text)
     once.duplicate_report_query(text,text,text[])
@@ -366,6 +370,7 @@ const INVENTORY: &str = "
     once.grant_import_access(text,text)
     once.grant_mail_access(text,text,text)
     once.import_document(text,text,text,text,text,text[])
+    once.import_leads(text,jsonb)
     once.import_progress
     once.import_raw_text_idempotent(uuid,text,text,text,text[],text)
     once.ingest(text,jsonb,jsonb,boolean)
@@ -381,19 +386,24 @@ const INVENTORY: &str = "
     once.normalize_code(text)
     once.normalize_digits(text)
     once.normalize_email(text)
+    once.normalize_email_lower(text)
     once.normalize_lower(text)
     once.normalize_phone(text,text)
+    once.normalize_unprefixed(text)
     once.normalize_upper(text)
     once.normalize_whitespace(text)
     once.prune_import_images(interval)
     once.recover_staging(text,text[],text)
     once.replay_rejects(uuid)
     once.rollback_import_job(uuid,boolean)
+    once.run_feed(text,jsonb)
+    once.schedule_feed(text,text)
     once.staging_status(text,text)
     once.store_mail_attachment(uuid,text,text,text,bytea,text)
     once.target_list
     once.targets
     once.targets_guard()
+    once.unschedule_feed(text)
     once.validate_clean_codes_for_insert(uuid,text)
     once.validate_staged(text,text)
     once.verify_import_job(uuid)

@@ -23,6 +23,8 @@ fn values_are_brought_to_one_form() -> Result<()> {
         ("normalize_email('Ali <a@b.co>')", None),
         ("normalize_email('')", None),
         ("normalize_email(NULL)", None),
+        ("normalize_email_lower(' Ali.B@Example.COM ')", Some("ali.b@example.com")),
+        ("normalize_email_lower('Ali')", None),
         ("normalize_whitespace(E'  Ali \\t\\n bin\\u3000Abu ')", Some("Ali bin Abu")),
         ("normalize_whitespace(E' \\u00a0')", None),
         ("normalize_whitespace(NULL)", None),
@@ -35,6 +37,10 @@ fn values_are_brought_to_one_form() -> Result<()> {
         ("normalize_digits(NULL)", None),
         ("normalize_code(' ab-１２ cd ')", Some("AB-12CD")),
         ("normalize_code(NULL)", None),
+        ("normalize_phone('p:+60123456789', 'MY')", Some("+60123456789")),
+        ("normalize_unprefixed(' ag:23845 ')", Some("23845")),
+        ("normalize_unprefixed('l:')", None),
+        ("normalize_unprefixed(NULL)", None),
     ] {
         let given: Option<String> = client.query_one(&format!("SELECT once.{call}"), &[])?.try_get(0)?;
         assert_eq!(given.as_deref(), normal, "{call}");

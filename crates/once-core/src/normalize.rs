@@ -19,6 +19,8 @@ pub enum Normalizer {
     /// An e-mail address: the domain in lower case, the local part as it is (only its server knows whether case
     /// matters there). A domain in Unicode stays so, and is not the same as its `xn--` form.
     Email,
+    /// As `email`, all of it in lower case: two addresses that differ in nothing else are one person's, as far as is known.
+    EmailLower,
     /// Every run of Unicode's white space is one space, and none is left at the ends. Nothing else changes.
     Whitespace,
     /// In lower case by Unicode's rules, without white space at the ends.
@@ -29,6 +31,9 @@ pub enum Normalizer {
     Digits,
     /// NFKC, in upper case, without white space and invisible characters anywhere: half-width is full-width.
     Code,
+    /// Without the prefixes that exports of leads put before ids, as `l:` and `ag:`: one or two letters of `a` to `z` and a
+    /// colon, as often as they stand there; and without white space and invisible characters at the ends.
+    Unprefixed,
 }
 
 /// Why a value is none of its kind; it reads after the value.
@@ -44,13 +49,13 @@ pub enum Invalid {
 
 impl Normalizer {
     /// Every name that [`named`](Self::named) knows.
-    pub const NAMES: [&str; 6] = ["email", "whitespace", "lower", "upper", "digits", "code"];
+    pub const NAMES: [&str; 8] =
+        ["email", "email_lower", "whitespace", "lower", "upper", "digits", "code", "unprefixed"];
 
     /// The normaliser called exactly `name`; `None` where there is no such. `phone` has a constructor of its own.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Email, Self::Whitespace, Self::Lower, Self::Upper, Self::Digits, Self::Code]
-            .into_iter()
-            .find(|normalizer| normalizer.name() == name)
+        let text = [Self::Whitespace, Self::Lower, Self::Upper, Self::Digits, Self::Code, Self::Unprefixed];
+        [Self::Email, Self::EmailLower].into_iter().chain(text).find(|normalizer| normalizer.name() == name)
     }
 
     /// The normaliser of telephone numbers whose national form is that of `region`: two letters of ISO 3166-1, in any
@@ -64,11 +69,13 @@ impl Normalizer {
         match self {
             Self::Phone { .. } => "phone",
             Self::Email => "email",
+            Self::EmailLower => "email_lower",
             Self::Whitespace => "whitespace",
             Self::Lower => "lower",
             Self::Upper => "upper",
             Self::Digits => "digits",
             Self::Code => "code",
+            Self::Unprefixed => "unprefixed",
         }
     }
 
@@ -88,11 +95,13 @@ impl Normalizer {
         match self {
             Self::Phone { region } => phone::apply(text, region),
             Self::Email => email::apply(text),
+            Self::EmailLower => email::lowered(text),
             Self::Whitespace => Ok(text::whitespace(text)),
             Self::Lower => Ok(text::lower(text)),
             Self::Upper => Ok(text::upper(text)),
             Self::Digits => Ok(text::digits(text)),
             Self::Code => Ok(text::code(text)),
+            Self::Unprefixed => Ok(text::unprefixed(text)),
         }
     }
 }

@@ -3,5 +3,6 @@
 pub mod fold;
 pub mod images;
 pub mod plan;
+pub mod rest;
 pub mod statements;
 pub mod value;

@@ -151,7 +151,7 @@ impl Call<'_> {
                     }
                     Fate::Incomplete => {
                         let name = lacking(target, batch, line).unwrap_or_default();
-                        let name = target.field(name).map_or_else(String::new, |field| target.source_of(field));
+                        let name = target.field(name).map_or_else(String::new, |field| line.source_of(target, field));
                         Told::of(Outcome::Rejected, Some(Refusal::of(&name, None, "is missing")))
                     }
                     // It is told when it comes.
@@ -167,6 +167,8 @@ impl Call<'_> {
                         let column = &target.table.tracked[*column];
                         let value = batch.slot_named(target, column).and_then(|slot| line.cell(slot).text());
                         let reason = format!("contradicts {}, which {} finds", named(holder), key_name(*key));
+                        let column =
+                            target.field(column).and_then(|field| line.called(target, field)).unwrap_or(column);
                         Told::of(Outcome::Ambiguous, Some(Refusal::of(column, value, reason)))
                     }
                     Fate::Skipped { holder, key, .. } => {
@@ -205,7 +207,7 @@ impl Call<'_> {
         let lacks = |(column, null_counts): &(once_core::key::KeyColumn, bool)| {
             let field = target.field(&column.name)?;
             let filled = batch.slot(field).is_some_and(|slot| line.cell(slot).text().is_some());
-            (!filled && !null_counts).then(|| target.source_of(field))
+            (!filled && !null_counts).then(|| line.source_of(target, field))
         };
         let of_key = |key: &once_core::rows::statements::Key| {
             let lacking: Vec<String> = key.columns.iter().filter_map(lacks).collect();

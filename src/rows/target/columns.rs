@@ -6,12 +6,14 @@ use crate::targets::{self, Column, Table};
 use once_core::ident::quote;
 use once_core::rows::statements::{self, Form};
 use once_core::rows::value::Kind;
-use once_core::spec::{Merge, Normalize, RowsSpec};
+use once_core::spec::{Merge, Normalize, RowsSpec, SpecError, wrong};
 use pgrx::pg_sys::{self, Oid};
 
 /// A column that rows may fill.
 pub struct Field {
     pub column: Column,
+    /// What rows call it: the column's own name first. None where no field of a row fills it by a name.
+    pub names: Vec<String>,
     pub kind: Kind,
     pub normalize: Option<Normalize>,
     /// Whether a row without it is rejected.
@@ -39,6 +41,8 @@ pub(super) fn require_columns(table: &Table, spec: &RowsSpec) -> Result<()> {
     let named = spec.keys.iter().flatten().chain(&spec.confirm).chain(spec.normalize.keys()).chain(&spec.required);
     let named = named.chain(spec.merge.keys().filter(|name| *name != "*")).chain(spec.columns.iter().flatten());
     let kept = spec.normalize.values().flat_map(|normalize| normalize.raw.iter().chain(&normalize.version));
+    let named = named.chain(spec.fields.keys());
+    wanted.extend(spec.rest.iter().map(|name| (name.as_str(), "jsonb".to_string())));
     wanted.extend(named.chain(kept).map(|name| (name.as_str(), "text".to_string())));
     let clocks =
         spec.merge.values().filter_map(|merge| if let Merge::Newest(clock) = merge { Some(clock) } else { None });
@@ -57,6 +61,9 @@ pub(super) fn require_columns(table: &Table, spec: &RowsSpec) -> Result<()> {
     targets::require_plain_scope(table, spec.scope.as_ref())?;
     if let Some(name) = &spec.job_column {
         targets::require_type(table, name, pg_sys::UUIDOID, "uuid")?;
+    }
+    if let Some(name) = &spec.rest {
+        targets::require_type(table, name, pg_sys::JSONBOID, "jsonb")?;
     }
     if let Some(name) = &spec.protect {
         targets::require_type(table, name, pg_sys::BOOLOID, "boolean")?;
@@ -174,12 +181,23 @@ pub(super) fn fields(table: &Table, spec: &RowsSpec) -> Result<Vec<Field>> {
         let set = spec.job_column.iter().chain(&spec.protect).chain(&spec.derived);
         let own = set.chain(kept.iter().copied()).any(|own| own == name);
         let named = spec.columns.as_ref().is_none_or(|columns| columns.contains(name))
-            || spec.tracked().contains(&name.as_str());
+            || spec.tracked().contains(&name.as_str())
+            || spec.rest.as_ref() == Some(name);
         (named && !own) || kept.contains(&name)
     };
     let filled = targets::has_before_insert_trigger(table)?;
     let fillable = table.columns.iter().filter(|column| !column.generated_always && open(&column.name));
+    let names = |column: &Column| {
+        let name = &column.name;
+        let listed = spec.columns.as_ref().map_or(!column.is_identity, |columns| columns.contains(name));
+        // Columns of keys are always taken, unless a reference fills them.
+        let keyed = spec.tracked().contains(&name.as_str()) && !spec.references.contains_key(name);
+        let taken = !kept.contains(&name) && spec.rest.as_ref() != Some(name) && (listed || keyed);
+        let others = spec.fields.get(name).into_iter().flatten();
+        if taken { std::iter::once(name).chain(others).cloned().collect() } else { Vec::new() }
+    };
     let field = |column: &Column| Field {
+        names: names(column),
         kind: kind(column),
         normalize: spec.normalize.get(&column.name).cloned(),
         required: spec.required.contains(&column.name) || spec.scope.as_ref() == Some(&column.name),
@@ -188,6 +206,28 @@ pub(super) fn fields(table: &Table, spec: &RowsSpec) -> Result<Vec<Field>> {
         column: column.clone(),
     };
     Ok(fillable.map(field).collect())
+}
+
+/// That the names which the spec gives columns are of columns that rows fill, and of no others.
+pub(super) fn require_names(fields: &[Field], spec: &RowsSpec) -> std::result::Result<(), SpecError> {
+    let filled = |name: &str| fields.iter().any(|field| field.names.first().is_some_and(|own| own == name));
+    for (column, names) in &spec.fields {
+        if !filled(column) {
+            let problem = format!("no field of a row fills column \"{column}\"");
+            return Err(wrong(
+                "fields",
+                problem,
+                "Name a column that rows fill; where there is \"columns\", there too.",
+            ));
+        }
+        if let Some(name) = names.iter().find(|name| filled(name)) {
+            let problem = format!("\"{name}\" is a column of the table, which the field of that name fills");
+            let remedy =
+                format!("Leave \"{name}\" out of \"fields\", or name in \"columns\" what rows fill, without it.");
+            return Err(wrong("fields", problem, remedy));
+        }
+    }
+    Ok(())
 }
 
 /// What a column can hold.

@@ -173,7 +173,7 @@ impl Leads {
 
 /// The leads that are there, as `Leads::shown` has them.
 pub fn there(client: &mut Client) -> Result<Vec<String>> {
-    let sql = "SELECT concat_ws('|', external_lead_id, client_name, phone_number, coalesce(email, '')) AS l FROM leads ORDER BY l COLLATE \"C\"";
+    let sql = "SELECT l FROM leads, concat_ws('|', external_lead_id, client_name, phone_number, coalesce(email, '')) AS l ORDER BY l COLLATE \"C\"";
     texts(client, sql)
 }
 

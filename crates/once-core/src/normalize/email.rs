@@ -33,6 +33,17 @@ pub fn apply(text: &str) -> Result<Option<Cow<'_, str>>, Invalid> {
     Ok(Some(if given == domain { Cow::Borrowed(address) } else { Cow::Owned(format!("{local}@{domain}")) }))
 }
 
+/// The address in lower case; the local part letter by letter, as the domain.
+pub fn lowered(text: &str) -> Result<Option<Cow<'_, str>>, Invalid> {
+    let Some(address) = apply(text)? else { return Ok(None) };
+    if !address.chars().any(|letter| letter.to_lowercase().ne([letter])) {
+        return Ok(Some(address));
+    }
+    // It may be longer than before.
+    let lowered: String = address.chars().flat_map(char::to_lowercase).collect();
+    Ok(apply(&lowered)?.map(|address| Cow::Owned(address.into_owned())))
+}
+
 /// The domain as registries compare it, nearly so: IDNA's mapping (UTS #46) is NFKC and lower case, letter by letter, as
 /// a sigma is none of its two at the end.
 fn lower(domain: &str) -> Cow<'_, str> {

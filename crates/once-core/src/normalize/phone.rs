@@ -66,8 +66,12 @@ impl Dialled {
     fn read(text: &str) -> Option<Self> {
         // An apostrophe is how people keep a spreadsheet from taking a number for one.
         let text = text.strip_prefix('\'').unwrap_or(text);
-        let scheme = text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
-        let text = trim(without_extension(if scheme { &text[4..] } else { text }));
+        // A URL's scheme, or what exports of leads put before a number.
+        let scheme = ["tel:", "p:"].into_iter().find_map(|scheme| {
+            let given = text.get(..scheme.len())?;
+            given.eq_ignore_ascii_case(scheme).then(|| &text[scheme.len()..])
+        });
+        let text = trim(without_extension(scheme.unwrap_or(text)));
         let mut dialled = Self { digits: String::with_capacity(1 + text.len()), international: false, bare: true };
         dialled.digits.push('+');
         let (mut dot, mut slash) = (None, None);

@@ -53,11 +53,21 @@ fn blank_is_nothing() {
             assert_eq!(normalizer.apply(blank), Ok(None), "{normalizer:?} {blank:?}");
         }
     }
-    for name in ["email", "code", "digits"] {
+    for name in ["email", "email_lower", "code", "digits", "unprefixed"] {
         let normalizer = Normalizer::named(name).unwrap();
         assert_eq!(normalizer.apply("\u{feff}\u{200b} \u{202c}"), Ok(None), "{name}");
     }
     gives("digits", "none", "");
+}
+
+#[test]
+fn addresses_that_differ_in_case_are_one() {
+    gives("email_lower", " Ann.TAN@Example.COM ", "ann.tan@example.com");
+    gives("email_lower", "ÖMER@bücher.example", "ömer@bücher.example");
+    let normalizer = Normalizer::named("email_lower").unwrap();
+    assert_eq!(normalizer.apply("Ann at home"), Err(Invalid::Email));
+    // 64 octets before, more after.
+    assert_eq!(normalizer.apply(&format!("{}@x.example", "İ".repeat(32))), Err(Invalid::Email));
 }
 
 #[test]
@@ -125,6 +135,32 @@ fn codes_look_alike() {
     gives("code", "cafe\u{301}", "CAF\u{c9}");
     gives("code", "10\u{a8}", "10\u{308}");
     gives("code", "٣", "٣");
+}
+
+/// As Facebook exports them.
+#[test]
+fn ids_lose_their_prefixes() {
+    for (text, id) in [
+        ("l:1234567890123456", "1234567890123456"),
+        ("ag:23845", "23845"),
+        (" as: 23846\t", "23846"),
+        ("z:94107", "94107"),
+        ("l:f:5", "5"),
+        ("\u{feff}c:6\u{200b}", "6"),
+        ("23847", "23847"),
+        // None of these is such a prefix.
+        ("L:1", "L:1"),
+        ("abc:1", "abc:1"),
+        ("1:2", "1:2"),
+        (":1", ":1"),
+        ("é:1", "é:1"),
+        ("12 l:3", "12 l:3"),
+    ] {
+        gives("unprefixed", text, id);
+    }
+    for nothing in ["l:", " ag: ", "l: f:\u{a0}"] {
+        gives("unprefixed", nothing, "");
+    }
 }
 
 #[test]

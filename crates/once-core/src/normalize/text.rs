@@ -1,6 +1,6 @@
 //! Normalisers that take any text.
 
-use super::chars::{digit, is_invisible};
+use super::chars::{digit, is_invisible, trim};
 use std::borrow::Cow;
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfkc_quick};
 
@@ -99,4 +99,16 @@ fn is_code(c: char) -> bool {
 
 fn folded(chars: impl Iterator<Item = char>) -> String {
     chars.nfkc().flat_map(char::to_uppercase).nfkc().filter(|&c| is_code(c)).collect()
+}
+
+pub fn unprefixed(text: &str) -> Option<Cow<'_, str>> {
+    let mut text = trim(text);
+    // All of them: with one left, the result would not be its own.
+    while let Some((prefix, rest)) = text.split_once(':')
+        && (1..=2).contains(&prefix.len())
+        && prefix.bytes().all(|byte| byte.is_ascii_lowercase())
+    {
+        text = trim(rest);
+    }
+    unless_blank(Cow::Borrowed(text))
 }

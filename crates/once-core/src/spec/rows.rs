@@ -23,6 +23,12 @@ pub struct RowsSpec {
     /// What a column's values are brought to before anything else.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub normalize: BTreeMap<String, Normalize>,
+    /// Names under which a column's value may come in a row, besides and after the column's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, Vec<String>>,
+    /// A jsonb column that gets the fields of a row that nothing else takes, as one object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<String>,
     /// Columns without which a row is rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<String>,
@@ -237,11 +243,13 @@ fn utc() -> String {
     "UTC".into()
 }
 
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 20] = [
     "match",
     "scope",
     "confirm",
     "normalize",
+    "fields",
+    "rest",
     "required",
     "merge",
     "references",
@@ -320,6 +328,7 @@ impl RowsSpec {
             }
         }
         self.check_own_columns()?;
+        self.check_fields()?;
         for (column, reference) in &self.references {
             if reference.by.is_empty() {
                 let remedy = r#"Say by which field, as "by": {"doctor_name": "doctor"}."#;
@@ -338,6 +347,31 @@ impl RowsSpec {
         Ok(())
     }
 
+    /// That each field of a row fills one column.
+    fn check_fields(&self) -> Result<(), SpecError> {
+        for (column, names) in &self.fields {
+            if names.is_empty() {
+                let remedy = format!(r#"Give at least one, as {{"{column}": ["full_name"]}}, or leave it out."#);
+                return Err(wrong("fields", format!("column \"{column}\" gets no other name"), remedy));
+            }
+        }
+        let names: Vec<String> =
+            self.fields.iter().flat_map(|(column, names)| [column].into_iter().chain(names)).cloned().collect();
+        if let Some(twice) = first_repeated(&names) {
+            let remedy = "Let each field of a row fill one column; a column's own name need not be named.";
+            return Err(wrong("fields", format!("field \"{twice}\" is named twice"), remedy));
+        }
+        let Some(rest) = &self.rest else { return Ok(()) };
+        let filled = self.tracked().into_iter().chain(self.required.iter().map(String::as_str));
+        let by_column = self.normalize.keys().chain(self.references.keys()).chain(self.fields.keys());
+        let kept = self.normalize.values().flat_map(|normalize| normalize.raw.iter().chain(&normalize.version));
+        if filled.chain(by_column.chain(kept).map(String::as_str)).any(|name| name == rest) {
+            let remedy = format!("Give \"rest\" a jsonb column of its own, or leave \"{rest}\" out elsewhere.");
+            return Err(wrong("rest", format!("column \"{rest}\" is filled by more than the rest"), remedy));
+        }
+        Ok(())
+    }
+
     /// Columns that pg_once, the application or a trigger sets are not for rows to fill.
     fn check_own_columns(&self) -> Result<(), SpecError> {
         let own = self.protect.iter().map(|name| ("protect", name));
@@ -346,6 +380,7 @@ impl RowsSpec {
             let named = self.keys.iter().flatten().chain(&self.confirm).chain(&self.required);
             let named = named.chain(&self.scope).chain(self.columns.iter().flatten());
             let named = named.chain(self.normalize.keys()).chain(self.references.keys());
+            let named = named.chain(self.fields.keys()).chain(&self.rest);
             if named.chain(self.merge.keys()).any(|other| other == name) {
                 let remedy = format!(
                     "Leave \"{name}\" out elsewhere: {} sets it.",
@@ -427,6 +462,9 @@ fn check_type(field: &str, value: &Value) -> Result<(), SpecError> {
             )
             .map(drop)
         }),
+        "fields" => each(field, value, |value| {
+            typed::<Vec<String>>(field, value, r#"lists of names, as {"client_name": ["full_name", "name"]}"#).map(drop)
+        }),
         "merge" => each(field, value, |value| {
             let expected = r#"one of coalesce, overwrite, keep, greatest, least, union, or {"newest": "updated_at"}"#;
             typed::<Merge>(field, value, expected).map(drop)
@@ -452,88 +490,4 @@ fn each(field: &str, value: &Value, check: impl Fn(&Value) -> Result<(), SpecErr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Spec;
-    use super::*;
-
-    fn spec(json: &str) -> RowsSpec {
-        match Spec::parse(json) {
-            Ok(Spec::Rows(spec)) => spec,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn field_of(fields: &str) -> String {
-        Spec::parse(&format!(r#"{{"match": [["phone"], ["org", "no"]], {fields}}}"#)).unwrap_err().field
-    }
-
-    #[test]
-    fn what_is_left_out_is_filled_in() {
-        let spec = spec(r#"{"match": [["phone"]]}"#);
-        assert_eq!(
-            (spec.on_match, spec.ambiguous, spec.on_error),
-            (OnMatch::Update, Ambiguous::Report, OnError::Reject)
-        );
-        assert_eq!((spec.timezone.as_str(), spec.blank), ("UTC", Blank::Null));
-        assert_eq!(spec.merge_of("anything"), &Merge::Coalesce);
-    }
-
-    #[test]
-    fn a_spec_survives_its_own_json() {
-        let text = r#"{"match": [["phone"], ["org", "no"]], "scope": "tenant", "confirm": ["born"],
-            "normalize": {"phone": {"phone": "MY", "raw": "given", "version": "v", "invalid": "null"}, "mail": "email"},
-            "required": ["name"], "merge": {"*": "keep", "tags": "union", "status": {"newest": "at"}},
-            "references": {"doctor_id": {"target": "doctors", "by": {"name": "doctor"}, "missing": "create"}},
-            "links": [{"table": "t", "id": "i", "columns": {"tag": "tags"}}], "on_match": "skip", "ambiguous": "reject",
-            "on_error": "abort", "blank": "keep", "timezone": "Asia/Kuala_Lumpur", "protect": "p", "job_column": "j",
-            "derived": ["total"], "details": ["lines"], "columns": ["phone", "org", "no"]}"#;
-        let spec = spec(text);
-        assert_eq!(Spec::parse(&Spec::Rows(spec.clone()).to_json()).unwrap(), Spec::Rows(spec));
-    }
-
-    #[test]
-    fn the_faulty_field_is_named() {
-        for (fields, field) in [
-            (r#""kay": 1"#, "kay"),
-            (r#""scope": "org""#, "scope"),
-            (r#""confirm": "born""#, "confirm"),
-            (r#""confirm": ["a", "a"]"#, "confirm"),
-            (r#""normalize": {"phone": "shout"}"#, "normalize"),
-            (r#""normalize": {"phone": {"phone": "XX"}}"#, "normalize"),
-            (r#""normalize": {"phone": {"phone": "MY", "as": "email"}}"#, "normalize"),
-            (r#""normalize": {"phone": {"raw": "x"}}"#, "normalize"),
-            (r#""merge": {"name": "sum"}"#, "merge"),
-            (r#""merge": {"phone": "greatest"}"#, "merge"),
-            (r#""merge": {"phone": {"newest": "at"}}"#, "merge"),
-            (r#""references": {"d": {"target": "doctors", "by": {}}}"#, "references"),
-            (r#""references": {"d": {"target": "doctors", "by": {"a": "b"}, "missing": "guess"}}"#, "references"),
-            (r#""links": [{"table": "t", "id": "i", "columns": {}}]"#, "links"),
-            (r#""on_match": "merge""#, "on_match"),
-            (r#""ambiguous": "first""#, "ambiguous"),
-            (r#""on_error": "ignore""#, "on_error"),
-            (r#""protect": "phone""#, "protect"),
-            (r#""job_column": "j", "columns": ["j"]"#, "job_column"),
-            (r#""derived": "total""#, "derived"),
-            (r#""derived": ["a", "a"]"#, "derived"),
-            (r#""derived": ["phone"]"#, "derived"),
-            (r#""derived": ["j"], "job_column": "j""#, "derived"),
-            (r#""details": "lines""#, "details"),
-        ] {
-            assert_eq!(field_of(fields), field, "{fields}");
-        }
-        assert_eq!(Spec::parse(r#"{"match": []}"#).unwrap_err().field, "match");
-        assert_eq!(Spec::parse(r#"{"match": [["a"], []]}"#).unwrap_err().field, "match");
-        assert_eq!(Spec::parse(r#"{"match": [["a", "a"]]}"#).unwrap_err().field, "match");
-        assert_eq!(Spec::parse(r#"{"kind": "rows"}"#).unwrap_err().field, "match");
-    }
-
-    #[test]
-    fn a_clock_goes_forward_and_keys_are_never_merged_by_order() {
-        let spec = spec(r#"{"match": [["no"]], "merge": {"*": "greatest", "status": {"newest": "at"}}}"#);
-        assert_eq!(spec.merge_of("at"), &Merge::Greatest);
-        assert_eq!(spec.merge_of("no"), &Merge::Coalesce);
-        let spec = super::tests::spec(r#"{"match": [["no"]], "merge": {"status": {"newest": "at"}}}"#);
-        assert_eq!(spec.merge_of("at"), &Merge::Greatest);
-        assert_eq!(spec.merge_of("status"), &Merge::Newest("at".into()));
-    }
-}
+mod tests;
