@@ -1,10 +1,14 @@
 //! The command line.
 
+mod feed;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use uuid::Uuid;
+
+pub use feed::{Feed, FeedRun, FeedSource, FeedWatch};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -95,6 +99,9 @@ Cells that a spreadsheet would run as a formula get an apostrophe in front, unle
     /// The whole journey: check, load, dedupe, insert
     #[command(after_help = "Example: once run codes/ 0b5ae7a2-3f0c-4a52-8a6e-7f1d5c2e9b10")]
     Run(Run),
+    /// Run a feed on what a file or a spreadsheet has, once or again and again
+    #[command(subcommand)]
+    Feed(Feed),
     /// Print completions for a shell
     #[command(after_help = "Example: once completions bash > /etc/bash_completion.d/once")]
     Completions { shell: Shell },

@@ -4,6 +4,7 @@ pub mod check;
 pub mod clear;
 pub mod dedupe;
 pub mod export;
+pub mod feed;
 pub mod insert;
 pub mod jobs;
 pub mod journey;

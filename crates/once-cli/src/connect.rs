@@ -11,6 +11,7 @@ mod tls;
 mod values;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use postgres::Client;
 use postgres_openssl::MakeTlsConnector;
@@ -70,6 +71,20 @@ impl Connector {
             return Err(failure.clone());
         }
         Ok(Self { plan: Arc::new(Plan { settings, mode: tls.mode, tls: built }) })
+    }
+
+    /// The same settings for a program that nobody watches: where they set no limit, a server that is silent is given up
+    /// after half a minute while connecting, and after two minutes while it works and its machine does not answer.
+    pub fn unattended(dsn: Option<&str>) -> Result<Self> {
+        let mut connector = Self::resolve(dsn)?;
+        if let Some(plan) = Arc::get_mut(&mut connector.plan) {
+            let settings = &mut plan.settings;
+            settings.connect_timeout.get_or_insert(Duration::from_secs(30));
+            settings.keepalives_idle.get_or_insert(Duration::from_secs(60));
+            settings.keepalives_interval.get_or_insert(Duration::from_secs(20));
+            settings.keepalives_count.get_or_insert(3);
+        }
+        Ok(connector)
     }
 
     /// Opens a connection to the first server that will do.

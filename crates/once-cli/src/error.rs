@@ -31,6 +31,17 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// What helps against a failure: for a command that tries again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// To wait: a network fails, a server starts.
+    Time,
+    /// Somebody has to set something up first.
+    Setup,
+    /// Neither is known to.
+    Unknown,
+}
+
 /// An error as the user reads it: the same parts as an error of Postgres.
 #[derive(Clone, Debug)]
 pub struct Failure {
@@ -43,13 +54,16 @@ pub struct Failure {
     pub column: Option<String>,
     /// Where the server was, in its words.
     pub context: Option<String>,
+    pub remedy: Remedy,
 }
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, sqlstate: None, message: message.into(), detail: None, hint: None, column: None, context: None }
+        let remedy = if exit == Exit::Usage { Remedy::Setup } else { Remedy::Unknown };
+        let message = message.into();
+        Self { exit, sqlstate: None, message, detail: None, hint: None, column: None, context: None, remedy }
     }
 
     pub fn problem(message: impl Into<String>) -> Self {
@@ -74,9 +88,26 @@ impl Failure {
         self
     }
 
+    pub fn remedy(mut self, remedy: Remedy) -> Self {
+        self.remedy = remedy;
+        self
+    }
+
     /// Whether the server answered with this code.
     pub fn is(&self, state: &SqlState) -> bool {
         self.sqlstate.as_deref() == Some(state.code())
+    }
+
+    /// All of it but the next step, in a line.
+    pub fn line(&self) -> String {
+        let mut line = self.message.clone();
+        if let Some(sqlstate) = &self.sqlstate {
+            line += &format!(" (SQLSTATE {sqlstate})");
+        }
+        if let Some(detail) = &self.detail {
+            line += &format!(": {}", detail.lines().collect::<Vec<_>>().join("; "));
+        }
+        line
     }
 
     /// As `--json` tells it.
@@ -119,11 +150,27 @@ fn hint_for(sqlstate: &str) -> Option<String> {
     Some(hint.into())
 }
 
+/// What helps against an error that the server answered with.
+pub fn remedy_of(sqlstate: &str) -> Remedy {
+    match sqlstate {
+        // What ran too long, or was cancelled, would do so again.
+        "57014" => Remedy::Unknown,
+        // An object or a function that is not there; a pooler that lets nobody in; a right or a source that is missing.
+        "42704" | "42883" | "08P01" | "42501" | "22004" => Remedy::Setup,
+        _ => match sqlstate.get(..2) {
+            Some("28" | "3D") => Remedy::Setup,
+            Some("08" | "40" | "53" | "57" | "58") => Remedy::Time,
+            _ => Remedy::Unknown,
+        },
+    }
+}
+
 impl From<postgres::Error> for Failure {
     fn from(error: postgres::Error) -> Self {
         if let Some(db) = error.as_db_error() {
             let mut failure = Self::database(db.message());
             failure.sqlstate = Some(db.code().code().into());
+            failure.remedy = remedy_of(db.code().code());
             failure.detail = db.detail().map(String::from);
             failure.hint = db.hint().map(String::from).or_else(|| hint_for(db.code().code()));
             failure.column = db.column().map(String::from);
@@ -142,6 +189,6 @@ impl From<postgres::Error> for Failure {
             source = cause.source();
         }
         let failure = Self::database(message);
-        if lost { failure.hint(LOST) } else { failure }
+        if lost { failure.hint(LOST).remedy(Remedy::Time) } else { failure }
     }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use crate::error::{Exit, Failure, Result};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static ASKING: AtomicBool = AtomicBool::new(false);
+/// Wakes who sleeps.
+static SLEEP: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static RUNNING: Mutex<Vec<Transaction>> = Mutex::new(Vec::new());
 
@@ -45,6 +48,9 @@ pub fn watch() -> Result<()> {
         if again {
             return;
         }
+        // Who is about to sleep holds the lock until he does.
+        drop(SLEEP.0.lock());
+        SLEEP.1.notify_all();
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // On a thread of its own: it may wait for a connection, and this one hears the second Ctrl-C.
         thread::spawn(move || running.iter().for_each(cancel));
@@ -101,6 +107,38 @@ pub fn asking<T>(ask: impl FnOnce() -> T) -> T {
 /// `Exit::Interrupted` after Ctrl-C.
 pub fn check() -> Result<()> {
     if INTERRUPTED.load(Ordering::SeqCst) { Err(interrupted()) } else { Ok(()) }
+}
+
+/// Waits.
+///
+/// # Errors
+/// `Exit::Interrupted` as soon as Ctrl-C comes.
+pub fn sleep(time: Duration) -> Result<()> {
+    let guard = SLEEP.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let undisturbed = |(): &mut ()| !INTERRUPTED.load(Ordering::SeqCst);
+    drop(SLEEP.1.wait_timeout_while(guard, time, undisturbed).unwrap_or_else(PoisonError::into_inner));
+    check()
+}
+
+/// Does `work` on a thread of its own, which Ctrl-C leaves behind: for what waits for others and has nothing to undo.
+/// `what` it is is said where it breaks down.
+///
+/// # Errors
+/// Those of `work`, and `Exit::Interrupted` after Ctrl-C.
+pub fn apart<T: Send + 'static>(what: &str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    const LOOK_EVERY: Duration = Duration::from_millis(50);
+    let (sender, receiver) = channel();
+    let started = thread::Builder::new().name("apart".into()).spawn(move || sender.send(work()).is_ok());
+    started.map_err(|error| Failure::problem(format!("no thread for {what}: {error}")))?;
+    loop {
+        match receiver.recv_timeout(LOOK_EVERY) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) => check()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::problem(format!("{what} broke down")).hint("Please report it."));
+            }
+        }
+    }
 }
 
 /// Calls an error by its cause where Ctrl-C was it.

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod connect;
 mod error;
+mod feed;
 mod interrupt;
 mod screen;
 mod session;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Feed};
 use error::{Exit, Result};
 use screen::Screen;
 
@@ -60,6 +61,8 @@ fn run(cli: &Cli, screen: &Screen) -> Result<Exit> {
         Command::Jobs(args) => commands::jobs::list(args, global, screen),
         Command::Job(args) => commands::jobs::show(args, global, screen),
         Command::Run(args) => commands::journey::run(args, global, screen),
+        Command::Feed(Feed::Run(args)) => commands::feed::run(args, global, screen),
+        Command::Feed(Feed::Watch(args)) => commands::feed::watch(args, global, screen),
         Command::Completions { shell } => commands::manual::completions(*shell),
         Command::Man => commands::manual::page(),
     }

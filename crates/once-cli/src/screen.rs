@@ -1,5 +1,5 @@
 //! What the user sees: lines and tables on stdout, progress and questions on stderr. With `--json` stdout holds
-//! one JSON document and nothing else.
+//! one JSON document and nothing else, or where a command goes on, a line for each.
 
 use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -69,6 +69,13 @@ impl Screen {
             *part.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
         } else if self.json {
             put(&mut io::stdout(), &format_args!("{answer:#}"));
+        }
+    }
+
+    /// One of many answers for machines, each a line of its own.
+    pub fn answer_line(&self, answer: &Value) {
+        if self.json {
+            put(&mut io::stdout(), answer);
         }
     }
 

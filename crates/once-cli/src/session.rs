@@ -11,7 +11,7 @@ use std::io;
 
 use crate::args::Global;
 use crate::connect::Connector;
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Remedy, Result};
 use crate::interrupt::{self, Cancels};
 
 /// A parameter of a statement with its type: statements are not prepared, which poolers would not keep.
@@ -42,8 +42,7 @@ pub struct Target {
 impl Session {
     /// Connects, and finds the extension.
     pub fn open(global: &Global) -> Result<Self> {
-        let connector = Connector::resolve(global.dsn.as_deref())?;
-        Self::connect(connector, global.timeout.clone())
+        Self::connect(Connector::resolve(global.dsn.as_deref())?, global.timeout.clone())
     }
 
     /// A second session like this one, for work beside it.
@@ -51,7 +50,8 @@ impl Session {
         Self::connect(self.connector.clone(), self.timeout.clone())
     }
 
-    fn connect(connector: Connector, timeout: String) -> Result<Self> {
+    /// Connects by settings that are known; `timeout` is that of `--timeout`.
+    pub fn connect(connector: Connector, timeout: String) -> Result<Self> {
         let client = connector.connect()?;
         let mut session = Self { connector, client, timeout, schema: String::new() };
         session.schema = session.find_extension()?;
@@ -66,9 +66,11 @@ impl Session {
         )?;
         match found.first() {
             Some(row) => Ok(quote(&row.try_get::<_, String>(0)?)),
-            None => Err(Failure::database(format!("pg_once is not installed in {place}")).hint(
-                "CREATE SCHEMA once; CREATE EXTENSION pg_once SCHEMA once; or connect to the database that has it.",
-            )),
+            None => Err(Failure::database(format!("pg_once is not installed in {place}"))
+                .hint(
+                    "CREATE SCHEMA once; CREATE EXTENSION pg_once SCHEMA once; or connect to the database that has it.",
+                )
+                .remedy(Remedy::Setup)),
         }
     }
 

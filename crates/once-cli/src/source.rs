@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use encoding_rs::Encoding;
 
-pub use digest::{Digest, digest, unreadable};
+pub use digest::{Digest, digest, open_file, unreadable};
 pub use rows::{Reject, Row, Rows};
 pub use shape::Shape;
 

@@ -31,7 +31,10 @@ fn render() -> io::Result<Vec<u8>> {
     main.render_description_section(&mut page)?;
     main.render_options_section(&mut page)?;
     for command in cli.get_subcommands().filter(|command| !command.is_hide_set()) {
-        section(command, &mut page)?;
+        let within: Vec<_> = command.get_subcommands().filter(|command| command.get_name() != "help").collect();
+        for command in if within.is_empty() { vec![command] } else { within } {
+            section(command, &mut page)?;
+        }
     }
     extra(&main, ".SH \"EXAMPLES AND EXIT CODES\"", &mut page)?;
     main.render_version_section(&mut page)?;
@@ -52,7 +55,8 @@ fn section(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     if local.get_arguments().any(|arg| !arg.is_hide_set()) {
         man.render_options_section(&mut body)?;
     }
-    writeln!(page, ".SH \"ONCE {}\"", command.get_name().to_uppercase())?;
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
     for line in String::from_utf8_lossy(&body).lines() {
         match line {
             ".SH SYNOPSIS" | ".SH OPTIONS" => {}

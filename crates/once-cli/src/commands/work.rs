@@ -160,7 +160,7 @@ pub fn files(files: &[StagedFile]) -> Table {
 }
 
 /// Cells may hold a megabyte.
-fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.into(),

@@ -10,7 +10,7 @@ use super::attempt::{Tried, Trouble};
 use super::settings::{Endpoint, PasswordOrigin, Place, Settings};
 use super::tls;
 use super::values::Origin;
-use crate::error::Failure;
+use crate::error::{Failure, Remedy, remedy_of};
 
 /// The failure of a connection: what each server said, and a hint for the one that was tried last.
 pub fn failure(settings: &Settings, tried: &[Tried]) -> Failure {
@@ -23,7 +23,19 @@ pub fn failure(settings: &Settings, tried: &[Tried]) -> Failure {
     if let Trouble::Postgres(error) = &telling.trouble {
         failure.sqlstate = error.code().map(|state| state.code().into());
     }
-    failure.hint(hint(settings, telling))
+    failure.hint(hint(settings, telling)).remedy(remedy(&telling.trouble))
+}
+
+fn remedy(trouble: &Trouble) -> Remedy {
+    match trouble {
+        Trouble::Tls(_) => Remedy::Setup,
+        Trouble::Postgres(error) => match error.code() {
+            Some(state) => remedy_of(state.code()),
+            None if is_password_missing(error) || tls_cause(error).is_some() => Remedy::Setup,
+            None => Remedy::Time,
+        },
+        _ => Remedy::Time,
+    }
 }
 
 fn is_refusal(trouble: &Trouble) -> bool {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use super::problem;
-use crate::error::Result;
+use crate::error::{Failure, Remedy, Result};
 use crate::interrupt;
 
 /// A file read once.
@@ -43,14 +43,18 @@ pub fn open_file(path: &Path) -> Result<File> {
     let failed = |error: io::Error| unreadable(path, &error);
     // Opening a pipe would wait for whoever writes to it.
     if !path.metadata().map_err(failed)?.is_file() {
-        return Err(problem(path, None, "is no regular file").hint("Write what it gives to a file, and load that."));
+        return Err(problem(path, None, "is no regular file")
+            .hint("Write what it gives to a file, and load that.")
+            .remedy(Remedy::Setup));
     }
     File::open(path).map_err(failed)
 }
 
-pub fn unreadable(path: &Path, error: &io::Error) -> crate::error::Failure {
+pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let is_elsewhere = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
     problem(path, None, format_args!("can't be read: {error}"))
         .hint("Is the file still there, and may you read it? (ls -l)")
+        .remedy(if is_elsewhere { Remedy::Setup } else { Remedy::Unknown })
 }
 
 fn hex(hash: Sha256) -> String {

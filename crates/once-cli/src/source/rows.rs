@@ -85,6 +85,13 @@ pub struct Rows {
 impl Rows {
     /// Opens a file, and reads its header.
     pub fn open(path: &Path, reading: &Reading) -> Result<Self> {
+        let mut rows = Self::headless(path, reading)?;
+        rows.read_header()?;
+        Ok(rows)
+    }
+
+    /// Opens a file of which the header, if it has one, is read as a row; to be read by `next_ragged`.
+    pub fn headless(path: &Path, reading: &Reading) -> Result<Self> {
         let failed = |error: io::Error| unreadable(path, &error);
         let mut file = open_file(path)?;
         let mut head = Vec::new();
@@ -108,7 +115,7 @@ impl Rows {
             .delimiter(shape.delimiter)
             .buffer_capacity(1 << 18)
             .from_reader(Lines::new(text, end));
-        let mut rows = Self {
+        Ok(Self {
             path: path.into(),
             shape,
             header: Vec::new(),
@@ -118,9 +125,7 @@ impl Rows {
             record: ByteRecord::new(),
             line: 0,
             ended: false,
-        };
-        rows.read_header()?;
-        Ok(rows)
+        })
     }
 
     fn read_header(&mut self) -> Result<()> {
@@ -145,6 +150,15 @@ impl Rows {
     /// # Errors
     /// Where the file can't be read on: the file as a whole is at fault.
     pub fn next(&mut self) -> Result<Option<Row<'_>>> {
+        self.advance(true)
+    }
+
+    /// As `next`, where a row may have any number of cells.
+    pub fn next_ragged(&mut self) -> Result<Option<Row<'_>>> {
+        self.advance(false)
+    }
+
+    fn advance(&mut self, is_even: bool) -> Result<Option<Row<'_>>> {
         let line = loop {
             match self.read()? {
                 None => return Ok(None),
@@ -152,7 +166,7 @@ impl Rows {
                 Some(_) => self.blank += 1,
             }
         };
-        if let Some(reject) = self.undecodable(line).or_else(|| self.ragged(line)) {
+        if let Some(reject) = self.undecodable(line).or_else(|| self.ragged(line).filter(|_| is_even)) {
             return Ok(Some(Row::Bad(reject)));
         }
         Ok(Some(Row::Good { line, cells: &self.record }))
