@@ -18,6 +18,8 @@ pub enum OnceError {
     UnknownTarget { name: String },
     UnknownFeed { name: String },
     UnknownSource { name: String },
+    FeedMoved { feed: String, target: String, relation: Relation, now: Relation },
+    OthersFeed { feed: String, role: String },
     FeedExists { name: String, there: String, given: String },
     BadFeedSpec { feed: String, error: SpecError },
     NoFeedSource { feed: String },
@@ -165,6 +167,20 @@ impl OnceError {
                 format!("feed \"{name}\" does not exist"),
                 "The table feeds, in the extension's schema, has those that you may see.",
                 "Make it with create_feed(name, target, spec).",
+            ),
+            Self::FeedMoved { feed, target, relation, now } => parts(
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("feed \"{feed}\" was made for another table"),
+                format!(
+                    "It was made for {relation}; its target \"{target}\" is registered on {now} now, which has none of the rows that it took."
+                ),
+                "drop_feed(name), and make it anew; or register the target on its table again.",
+            ),
+            Self::OthersFeed { feed, role } => parts(
+                ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("feed \"{feed}\" is not yours to change"),
+                format!("Role \"{role}\" neither made it nor owns its table."),
+                "Ask who made it (created_by in the table feeds), or the owner of the table.",
             ),
             Self::UnknownSource { name } => parts(
                 ERRCODE_UNDEFINED_TABLE,

@@ -123,7 +123,9 @@ pub fn make(table: &Relation, script: &str) -> Result<()> {
 /// `55P03` with the holder when `lock_timeout` strikes.
 pub fn lock(relation: &Relation, oid: Oid, scope: &str) -> Result<()> {
     let args = || [oid.into(), scope.into()];
-    if try_lock(oid, scope)? {
+    let free =
+        spi::fresh_one("SELECT pg_try_advisory_xact_lock($1::int, hashtext($2))", &args(), |row| row.need::<bool>(1))?;
+    if free {
         return Ok(());
     }
     let waited = backend::subtransaction(|| {
@@ -138,12 +140,6 @@ pub fn lock(relation: &Relation, oid: Oid, scope: &str) -> Result<()> {
         }),
         Err(error) => error.rethrow(),
     }
-}
-
-/// As `lock`, without waiting: whether it was free.
-pub fn try_lock(oid: Oid, scope: &str) -> Result<bool> {
-    let sql = "SELECT pg_try_advisory_xact_lock($1::int, hashtext($2))";
-    spi::fresh_one(sql, &[oid.into(), scope.into()], |row| row.need(1))
 }
 
 fn holder(args: &[Arg]) -> Result<String> {

@@ -13,10 +13,10 @@ pub struct Document {
     bytes: *const [u8],
 }
 
-/// An element of an array: an object's fields, one after the other, or the name of what it is instead.
+/// An element of an array: an object's fields, one after the other, or what it is instead, and how that is called.
 pub enum Element<'a> {
     Object(Fields<'a>),
-    Other(&'static str),
+    Other(&'static str, Json<'a>),
 }
 
 impl Document {
@@ -45,15 +45,18 @@ impl Document {
     pub fn elements(&self) -> Option<impl Iterator<Item = Element<'_>>> {
         let root = self.root();
         self.is_array().then(|| {
-            root.entries(0, root.count(), 0).map(move |entry| match entry.kind {
-                pg_sys::JENTRY_ISCONTAINER => match root.nested(&entry) {
-                    object if object.is_object() => Element::Object(object.fields()),
-                    _ => Element::Other("an array"),
-                },
-                pg_sys::JENTRY_ISNULL => Element::Other("null"),
-                pg_sys::JENTRY_ISSTRING => Element::Other("a string"),
-                pg_sys::JENTRY_ISNUMERIC => Element::Other("a number"),
-                _ => Element::Other("a boolean"),
+            root.entries(0, root.count(), 0).map(move |entry| {
+                let kind = match entry.kind {
+                    pg_sys::JENTRY_ISCONTAINER => match root.nested(&entry) {
+                        object if object.is_object() => return Element::Object(object.fields()),
+                        _ => "an array",
+                    },
+                    pg_sys::JENTRY_ISNULL => "null",
+                    pg_sys::JENTRY_ISSTRING => "a string",
+                    pg_sys::JENTRY_ISNUMERIC => "a number",
+                    _ => "a boolean",
+                };
+                Element::Other(kind, root.json(&entry))
             })
         })
     }

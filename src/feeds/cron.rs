@@ -3,7 +3,7 @@
 use super::Feed;
 use crate::error::{OnceError, Result};
 use crate::spi;
-use once_core::feed::{FeedSpec, Schedule};
+use once_core::feed::Schedule;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -26,9 +26,10 @@ fn schedule_feed(
     let cron = cron.ok_or(OnceError::NullArgument { name: "cron".into() })?;
     let mut feed = Feed::named(feed)?;
     Schedule::read(&cron).map_err(|error| OnceError::BadFeedSpec { feed: feed.name.clone(), error })?;
+    require_cron()?;
+    change(&feed.name, Some(&cron))?;
     schedule(&feed, &cron)?;
     feed.spec.schedule = Some(cron.clone());
-    change(&feed, Some(&cron))?;
     Ok(JsonB(json!({"feed": feed.name, "schedule": cron, "next_run_at": feed.plan_next()?})))
 }
 
@@ -40,19 +41,27 @@ fn schedule_feed(
 #[search_path(pg_catalog, pg_temp)]
 fn unschedule_feed(feed: Option<String>) -> std::result::Result<(), ErrorReport> {
     let mut feed = Feed::named(feed)?;
+    change(&feed.name, None)?;
     unschedule(&feed.name)?;
-    if feed.spec.schedule.take().is_some() {
-        change(&feed, None)?;
-        feed.plan_next()?;
-    }
+    feed.spec.schedule = None;
+    feed.plan_next()?;
     Ok(())
 }
 
-/// Keeps the schedule with the feed.
-fn change(feed: &Feed, schedule: Option<&str>) -> Result<()> {
-    let spec = FeedSpec { schedule: schedule.map(String::from), ..feed.spec.clone() };
-    let sql = format!("UPDATE {} SET spec = $2::jsonb WHERE name = $1 AND spec <> $2::jsonb", spi::own("feeds")?);
-    spi::write(&sql, &[feed.name.as_str().into(), spec.to_json().into()]).map(drop)
+/// Keeps the schedule with the feed. Whose SQL it runs is told by `created_by`, which stays.
+///
+/// # Errors
+/// `42501` for anyone but who made it and the owner of its table.
+fn change(feed: &str, schedule: Option<&str>) -> Result<()> {
+    let sql = format!(
+        "UPDATE {} SET spec = (spec - 'schedule') || jsonb_strip_nulls(jsonb_build_object('schedule', $2)) WHERE name = $1",
+        spi::own("feeds")?
+    );
+    if spi::write(&sql, &[feed.into(), schedule.map(String::from).into()])? == 1 {
+        return Ok(());
+    }
+    let role = spi::known_one("SELECT current_user::text", &[], |row| row.need(1))?;
+    Err(OnceError::OthersFeed { feed: feed.into(), role })
 }
 
 /// What pg_cron calls the jobs of a feed: the one of its schedule, and the one when the server has started.
@@ -64,11 +73,9 @@ pub fn is_installed() -> Result<bool> {
     spi::known_one("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron')", &[], |row| row.need(1))
 }
 
-/// Hands a feed to pg_cron; another schedule of it is replaced.
-///
 /// # Errors
-/// `55000` where pg_cron is not installed, `42501` where the caller may not use it.
-pub fn schedule(feed: &Feed, cron: &str) -> Result<()> {
+/// `55000` where pg_cron is not installed in this database, `42501` where the caller may not use it.
+fn require_cron() -> Result<()> {
     if !is_installed()? {
         let database = "SELECT coalesce(current_setting('cron.database_name', true), '')";
         let cron_database = spi::known_one(database, &[], |row| row.need(1))?;
@@ -77,11 +84,20 @@ pub fn schedule(feed: &Feed, cron: &str) -> Result<()> {
     let (may, role) = spi::known_one("SELECT has_schema_privilege('cron', 'USAGE'), current_user::text", &[], |row| {
         Ok((row.need::<bool>(1)?, row.need::<String>(2)?))
     })?;
-    if !may {
-        let hint = format!("Let a superuser GRANT USAGE ON SCHEMA cron TO {};", once_core::ident::quote(&role));
-        let (object, privilege) = ("schema cron".into(), "USAGE".into());
-        return Err(OnceError::NoPrivilege { object, privilege, role, hint });
+    if may {
+        return Ok(());
     }
+    let hint = format!("Let a superuser GRANT USAGE ON SCHEMA cron TO {};", once_core::ident::quote(&role));
+    let (object, privilege) = ("schema cron".into(), "USAGE".into());
+    Err(OnceError::NoPrivilege { object, privilege, role, hint })
+}
+
+/// Hands a feed to pg_cron; another schedule of it is replaced.
+///
+/// # Errors
+/// As `require_cron`.
+pub fn schedule(feed: &Feed, cron: &str) -> Result<()> {
+    require_cron()?;
     let [regular, at_start] = names(&feed.name);
     let (run, states) = (spi::own("run_feed")?, spi::own("import_states")?);
     let name = once_core::ident::literal(&feed.name);

@@ -3,7 +3,7 @@
 use super::{cron, source};
 use crate::backend::{self, Jsonb};
 use crate::error::{OnceError, Result};
-use crate::{jobs, leads, rows, spi};
+use crate::{jobs, leads, rights, rows, spi};
 use once_core::feed::{FeedSpec, Schedule};
 use once_core::ident::Relation;
 use once_core::spec::wrong;
@@ -13,8 +13,12 @@ use pgrx::{JsonB, Uuid};
 use serde_json::{Value, json};
 use std::rc::Rc;
 
+/// In bytes; the table's check says the same.
+const LONGEST_NAME: usize = 200;
+
 /// A feed, with its target.
 pub struct Feed {
+    pub id: Uuid,
     pub name: String,
     pub spec: FeedSpec,
     pub target: Rc<rows::Target>,
@@ -49,23 +53,29 @@ fn create_feed(
 /// Forgets a feed, what it has taken, and its schedule. What it brought stays, and so do its logs.
 ///
 /// # Errors
-/// `22004` for NULL, `42704` where there is none, `42501` for anyone but who made it and the owner of its table.
+/// `22004` for NULL, `42704` where there is none, `42501` without the right to delete from the table `feeds`.
 #[pg_extern]
 #[search_path(pg_catalog, pg_temp)]
 fn drop_feed(feed: Option<String>) -> std::result::Result<(), ErrorReport> {
-    let feed = Feed::named(feed)?;
-    cron::unschedule(&feed.name)?;
-    let delete = format!("DELETE FROM {} WHERE name = $1", spi::own("feeds")?);
-    if spi::write(&delete, &[feed.name.as_str().into()])? == 0 {
-        let role = spi::read_one("SELECT current_user::text", &[], |row| row.need(1))?;
-        return Err(OnceError::NotOwner { relation: feed.target.table.relation.clone(), role }.into());
-    }
-    Ok(())
+    let name = feed.ok_or(OnceError::NullArgument { name: "feed".into() })?;
+    let feeds = spi::own("feeds").map_err(ErrorReport::from)?;
+    // Only its name counts: target and spec may be gone or wrong.
+    let unknown = || OnceError::UnknownFeed { name: name.clone() };
+    let oid = backend::relation_oid(&feeds).ok_or_else(unknown)?;
+    let hint = format!("Let the owner of {feeds} drop it, or grant you DELETE there, which is the right to drop any.");
+    rights::require(&feeds, oid, &["DELETE"], &hint)?;
+    cron::unschedule(&name)?;
+    let delete = format!("DELETE FROM {feeds} WHERE name = $1");
+    if spi::write(&delete, &[name.as_str().into()])? == 0 { Err(unknown().into()) } else { Ok(()) }
 }
 
 fn create(name: String, target: String, spec: &str) -> Result<Value> {
     let bad_spec = |error| OnceError::BadFeedSpec { feed: name.clone(), error };
-    let mut spec = FeedSpec::parse(spec).map_err(bad_spec)?;
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        return Err(bad_spec(wrong("name", "a feed's name has 1 to 200 bytes", "Give it a shorter one, as 'leads'.")));
+    }
+    let given = spec;
+    let mut spec = FeedSpec::parse(given).map_err(bad_spec)?;
     jobs::lock_setup()?;
     install()?;
     let target = match &spec.format {
@@ -79,16 +89,21 @@ fn create(name: String, target: String, spec: &str) -> Result<Value> {
         let remedy = "Add \"recipients\": \"SELECT user_id FROM …\" to \"notify\".";
         return Err(bad_spec(wrong("notify", "nobody is named who is told", remedy)));
     }
-    spi::read(
-        "SELECT $1::interval, $2::interval",
-        &[spec.overlap.as_str().into(), spec.keep_logs.clone().into()],
-        |_| Ok(()),
-    )?;
+    for (field, interval) in [("overlap", Some(spec.overlap.clone())), ("keep_logs", spec.keep_logs.clone())] {
+        let sql = "SELECT coalesce($1::interval BETWEEN '0' AND '1000 years', true)";
+        if !spi::read_one(sql, &[interval.into()], |row| row.need::<bool>(1))? {
+            let remedy = "Give an interval that is not negative, as \"90 days\".";
+            return Err(bad_spec(wrong(field, format!("field \"{field}\" is no such interval"), remedy)));
+        }
+    }
     source::require(&spec)?;
 
     let (feeds, relation) = (spi::own("feeds")?, &target.table.relation);
     let insert = format!(
-        "INSERT INTO {feeds} (name, target, spec, relation_schema, relation_name) VALUES ($1, $2, $3::jsonb, $4, $5) \
+        // What is set stays as it was given: numbers keep their digits.
+        "INSERT INTO {feeds} (name, target, spec, relation_schema, relation_name) \
+         VALUES ($1, $2, $3::jsonb || CASE WHEN $6::jsonb ? 'set' \
+           THEN jsonb_build_object('set', coalesce($3::jsonb -> 'set', '{{}}') || ($6::jsonb -> 'set')) ELSE '{{}}' END, $4, $5) \
          ON CONFLICT (name) DO NOTHING"
     );
     let args = [
@@ -97,6 +112,7 @@ fn create(name: String, target: String, spec: &str) -> Result<Value> {
         spec.to_json().into(),
         relation.schema.as_str().into(),
         relation.name.as_str().into(),
+        given.into(),
     ];
     let created = spi::write(&insert, &args)? == 1;
     let feed = Feed::named(Some(name.clone()))?;
@@ -157,15 +173,23 @@ impl Feed {
         if backend::relation_oid(&feeds).is_none() {
             return Err(OnceError::UnknownFeed { name });
         }
-        let sql = format!("SELECT target, spec::text, created_by FROM {feeds} WHERE name = $1");
+        let sql = format!(
+            "SELECT id, target, spec::text, created_by, relation_schema, relation_name FROM {feeds} WHERE name = $1"
+        );
         let found = spi::known_fresh(&sql, &[name.as_str().into()], |row| {
-            Ok((row.need::<String>(1)?, row.need::<String>(2)?, row.need::<String>(3)?))
+            let relation = Relation { schema: row.need(5)?, name: row.need(6)? };
+            Ok((row.need::<Uuid>(1)?, row.need::<String>(2)?, row.need::<String>(3)?, row.need::<String>(4)?, relation))
         })?;
-        let Some((target, spec, created_by)) = found.into_iter().next() else {
+        let Some((id, target, spec, created_by, relation)) = found.into_iter().next() else {
             return Err(OnceError::UnknownFeed { name });
         };
         let spec = FeedSpec::parse(&spec).map_err(|error| OnceError::BadFeedSpec { feed: name.clone(), error })?;
-        Ok(Self { spec, target: rows::Target::open(Some(target))?, name, created_by })
+        let target = rows::Target::open(Some(target))?;
+        if target.table.relation != relation {
+            let now = target.table.relation.clone();
+            return Err(OnceError::FeedMoved { feed: name, target: target.name.clone(), relation, now });
+        }
+        Ok(Self { id, name, spec, target, created_by })
     }
 
     /// That SQL of the spec may run with the caller's rights: whoever wrote it could do all that himself.
@@ -200,11 +224,6 @@ impl Feed {
         let next = next.map(|seconds| seconds as f64); // exact until the year 285 million
         let told = spi::fresh(&sql, &[self.name.as_str().into(), next.into()], |row| row.get::<String>(1))?;
         Ok(told.into_iter().next().flatten())
-    }
-
-    /// The table that the lock of runs is on.
-    pub fn table(&self) -> Result<Relation> {
-        spi::own("feeds")
     }
 }
 

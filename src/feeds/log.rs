@@ -71,13 +71,13 @@ impl Report {
     }
 }
 
-/// Keeps the run in `import_logs`, and lets those go that are older than the feed keeps them.
+/// Keeps the run in `import_logs`.
 pub fn keep(feed: &Feed, run: Uuid, started: &str, report: &Report) -> Result<()> {
     let logs = spi::own("import_logs")?;
     let insert = format!(
-        "INSERT INTO {logs} (run_id, feed, status, job_id, rows_scanned, new_rows_detected, inserted, updated, duplicates_skipped, \
+        "INSERT INTO {logs} (run_id, feed_id, feed, status, job_id, rows_scanned, new_rows_detected, inserted, updated, duplicates_skipped, \
            rejected, errors, sqlstate, message, started_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14::timestamptz)"
+         VALUES ($1, $15, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14::timestamptz)"
     );
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let args = [
@@ -95,11 +95,7 @@ pub fn keep(feed: &Feed, run: Uuid, started: &str, report: &Report) -> Result<()
         report.sqlstate.clone().into(),
         report.message.clone().into(),
         started.into(),
+        feed.id.into(),
     ];
-    spi::write(&insert, &args)?;
-    if let Some(keep) = &feed.spec.keep_logs {
-        let delete = format!("DELETE FROM {logs} WHERE feed = $1 AND started_at < clock_timestamp() - $2::interval");
-        spi::write(&delete, &[feed.name.as_str().into(), keep.as_str().into()])?;
-    }
-    Ok(())
+    spi::write(&insert, &args).map(drop)
 }

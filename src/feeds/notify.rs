@@ -1,11 +1,12 @@
 //! Telling people of new records: in the transaction that makes them, and of each once.
 
-use super::Feed;
+use super::{Feed, source};
 use crate::error::Result;
 use crate::spi;
 use once_core::feed::{Mode, Notify, filled};
-use pgrx::{JsonB, Uuid};
-use serde_json::{Value, json};
+use once_core::rows::statements::Column;
+use pgrx::Uuid;
+use serde_json::json;
 
 /// What listeners listen to.
 const CHANNEL: &str = "once_feed";
@@ -18,7 +19,8 @@ pub fn recipients(feed: &Feed, notify: &Notify, run: Uuid, job: Uuid, inserted: 
     let Some(recipients) = notify.recipients.as_ref().filter(|_| inserted > 0) else { return Ok(()) };
     feed.require_trust()?;
     let recipients = format!(
-        "SELECT DISTINCT r.user_id::text FROM ({recipients}\n) r(user_id) WHERE r.user_id IS NOT NULL ORDER BY 1"
+        "SELECT DISTINCT r.user_id::text FROM ({}) r(user_id) WHERE r.user_id IS NOT NULL ORDER BY 1",
+        source::part(recipients)
     );
     let recipients = spi::fresh(&recipients, &[], |row| row.need::<String>(1))?;
     let each = match notify.mode {
@@ -27,9 +29,12 @@ pub fn recipients(feed: &Feed, notify: &Notify, run: Uuid, job: Uuid, inserted: 
         Mode::Auto => inserted <= usize::try_from(notify.threshold).unwrap_or(usize::MAX),
     };
     let messages = if each {
-        new_records(feed, job)?
-            .into_iter()
-            .map(|(id, record)| (Some(id), filled(&notify.message, |name| value(feed, &record, name))))
+        let columns = &feed.target.table.columns;
+        let named: Vec<&Column> =
+            columns.iter().filter(|c| notify.message.contains(&format!("{{{}}}", c.name))).collect();
+        let records = new_records(feed, job, &named)?.into_iter();
+        records
+            .map(|(id, values)| (Some(id), filled(&notify.message, |name| value(feed, &named, &values, name))))
             .collect()
     } else {
         let value = |name: &str| match name {
@@ -41,8 +46,8 @@ pub fn recipients(feed: &Feed, notify: &Notify, run: Uuid, job: Uuid, inserted: 
     };
     let (ids, messages): (Vec<Option<String>>, Vec<String>) = messages.into_iter().unzip();
     let insert = format!(
-        "INSERT INTO {} (user_id, type, title, message, lead_id, feed, run_id) \
-         SELECT r.user_id, $1, $2, m.message, m.lead_id, $3, $4 \
+        "INSERT INTO {} (user_id, type, title, message, lead_id, feed_id, feed, run_id) \
+         SELECT r.user_id, $1, $2, m.message, m.lead_id, $8, $3, $4 \
          FROM ROWS FROM (unnest($5), unnest($6)) WITH ORDINALITY AS m(lead_id, message, n) CROSS JOIN unnest($7) AS r(user_id) \
          ORDER BY m.n, r.user_id ON CONFLICT DO NOTHING",
         spi::own("notifications")?
@@ -55,25 +60,25 @@ pub fn recipients(feed: &Feed, notify: &Notify, run: Uuid, job: Uuid, inserted: 
         ids.into(),
         messages.into(),
         recipients.into(),
+        feed.id.into(),
     ];
     spi::write(&insert, &args).map(drop)
 }
 
-/// The records that the job made, in the order of its rows: what names each, and all that it has.
-fn new_records(feed: &Feed, job: Uuid) -> Result<Vec<(String, Value)>> {
-    let sql = feed.target.table.made(&spi::own("import_images")?);
-    spi::fresh(&sql, &[job.into()], |row| Ok((row.need(1)?, row.need::<JsonB>(2)?.0)))
+/// The records that the job made, in the order of its rows: what names each, and its values of these columns.
+fn new_records(feed: &Feed, job: Uuid, columns: &[&Column]) -> Result<Vec<(String, Vec<Option<String>>)>> {
+    let sql = feed.target.table.made(&spi::own("import_images")?, columns);
+    spi::fresh(&sql, &[job.into()], |row| Ok((row.need(1)?, row.need(2)?)))
 }
 
 /// What a message says for a name in braces: a value of the record, or the feed.
-fn value(feed: &Feed, record: &Value, name: &str) -> Option<String> {
-    match (record.get(name), name) {
-        (None, "feed") => Some(feed.name.clone()),
+fn value(feed: &Feed, columns: &[&Column], values: &[Option<String>], name: &str) -> Option<String> {
+    let found = columns.iter().zip(values).find(|(column, _)| column.name == name);
+    match (found, name) {
+        (Some((_, Some(value))), _) => Some(value.clone()),
+        (Some((_, None)), "platform") | (None, "feed") => Some(feed.name.clone()),
+        (Some((_, None)), _) => Some("unknown".into()),
         (None, _) => None,
-        (Some(Value::Null), "platform") => Some(feed.name.clone()),
-        (Some(Value::Null), _) => Some("unknown".into()),
-        (Some(Value::String(text)), _) => Some(text.clone()),
-        (Some(other), _) => Some(other.to_string()),
     }
 }
 

@@ -2,12 +2,11 @@
 
 use super::feed::{Feed, new_id};
 use super::log::{self, Report};
-use super::state::{self, Progress, State};
+use super::state::{self, Known, Progress, State};
 use super::{notify, source};
 use crate::backend::json::{Document, Element};
 use crate::backend::{self, Jsonb};
 use crate::error::{OnceError, Result};
-use crate::jobs;
 use crate::rows::{Call, Given, NAMED, Outcome, Work};
 use crate::spi;
 use hashbrown::{HashMap, HashSet};
@@ -43,14 +42,13 @@ pub fn run(feed: &Feed, rows: Option<Jsonb>) -> Result<Value> {
         return Err(OnceError::NoFeedSource { feed: feed.name.clone() });
     }
     let run = Run { feed, id: new_id(), started: now()? };
-    let table = feed.table()?;
-    let oid = backend::relation_oid(&table).ok_or(OnceError::RelationGone { relation: table })?;
-    let report = if jobs::try_lock(oid, &feed.name)? {
-        let report = run.attempt(rows)?;
-        notify::listeners(run.id, feed, &report)?;
-        report
-    } else {
-        Report { message: Some("already running".into()), ..Report::of("skipped") }
+    let report = match State::locked(feed)? {
+        Some(state) => {
+            let report = run.attempt(rows, &state)?;
+            notify::listeners(run.id, feed, &report)?;
+            report
+        }
+        None => Report { message: Some("already running".into()), ..Report::of("skipped") },
     };
     log::keep(feed, run.id, &run.started, &report)?;
     Ok(report.told(run.id))
@@ -85,9 +83,9 @@ struct Chosen {
 
 impl Run<'_> {
     /// What the run fails at is undone and reported, unless another moment may be better.
-    fn attempt(&self, rows: Option<Jsonb>) -> Result<Report> {
+    fn attempt(&self, rows: Option<Jsonb>, state: &State) -> Result<Report> {
         let timezone = &self.feed.target.spec.timezone;
-        let failure = match backend::subtransaction(|| spi::exact(timezone, || self.work(rows))) {
+        let failure = match backend::subtransaction(|| spi::exact(timezone, || self.work(rows, state))) {
             Ok(Ok(report)) => return Ok(report),
             Ok(Err(OnceError::NotRows)) => return Err(OnceError::NotRows),
             Ok(Err(error)) => {
@@ -100,16 +98,14 @@ impl Run<'_> {
             Err(error) if is_passing(&error.sqlstate) => error.rethrow(),
             Err(error) => Report::failed(error.sqlstate, error.message),
         };
-        State::locked(self.feed)?;
         let nothing = Progress { row: None, id: None, times: Vec::new(), started: &self.started };
         Ok(Report { state: State::moved(self.feed, &nothing)?, ..failure })
     }
 
-    fn work(&self, rows: Option<Jsonb>) -> Result<Report> {
-        let state = State::locked(self.feed)?;
+    fn work(&self, rows: Option<Jsonb>, state: &State) -> Result<Report> {
         match (rows, &self.feed.spec.source) {
             (Some(rows), _) => self.take(rows),
-            (None, Some(source)) => source::read(self.feed, source, &state, |rows| self.take(rows)),
+            (None, Some(source)) => source::read(self.feed, source, state, |rows| self.take(rows)),
             (None, None) => Err(OnceError::NoFeedSource { feed: self.feed.name.clone() }),
         }
     }
@@ -124,7 +120,9 @@ impl Run<'_> {
             match known.get(fingerprint) {
                 None if seen.insert(*fingerprint) => fresh.add(number, *fingerprint, None),
                 None => repeated += 1,
-                Some(Some(reject)) if seen.insert(*fingerprint) => again.add(number, *fingerprint, Some(*reject)),
+                Some(Known::Rejected(reject)) if seen.insert(*fingerprint) => {
+                    again.add(number, *fingerprint, Some(*reject));
+                }
                 Some(_) => {}
             }
         }
@@ -180,7 +178,7 @@ impl Run<'_> {
                     scan.times.extend(time.and_then(|(_, json)| time_of(&json)));
                     fingerprint(fields, &spec.row_id)
                 }
-                Element::Other(kind) => fingerprint(std::iter::once(("", Json::String(kind))), &[]),
+                Element::Other(_, json) => fingerprint(std::iter::once(("", json)), &[]),
             });
         }
         Ok(scan)
@@ -244,15 +242,16 @@ impl Run<'_> {
 
     /// Hands rows to the target, each with what the feed sets.
     fn call(&self, rows: Jsonb, chosen: &Chosen, source_info: Option<Jsonb>, dry_run: bool) -> Result<(Work, Value)> {
-        let set = Value::from(self.feed.spec.set.clone()).to_string();
         // Of an earlier run only the record of the rejection has the row.
         let sql = format!(
-            "SELECT jsonb_agg(CASE WHEN jsonb_typeof(r.value) = 'object' THEN r.value || $2::jsonb ELSE r.value END ORDER BY u.n) \
+            "SELECT jsonb_agg(CASE WHEN jsonb_typeof(r.value) = 'object' THEN r.value || coalesce(f.spec -> 'set', '{{}}') ELSE r.value END ORDER BY u.n) \
              FROM ROWS FROM (unnest($3), unnest($4)) WITH ORDINALITY AS u(number, reject, n) \
-             CROSS JOIN LATERAL (SELECT coalesce($1 -> (u.number - 1)::int, (SELECT x.original FROM {} x WHERE x.id = u.reject))) AS r(value)",
-            spi::own("import_rejects")?
+             CROSS JOIN LATERAL (SELECT coalesce($1 -> (u.number - 1)::int, (SELECT x.original FROM {} x WHERE x.id = u.reject))) AS r(value) \
+             CROSS JOIN {} f WHERE f.id = $2",
+            spi::own("import_rejects")?,
+            spi::own("feeds")?
         );
-        let args = [rows.into(), set.into(), chosen.numbers.clone().into(), chosen.rejects.clone().into()];
+        let args = [rows.into(), self.feed.id.into(), chosen.numbers.clone().into(), chosen.rejects.clone().into()];
         spi::with_row(&sql, &args, |row| {
             let call = Call {
                 target: &self.feed.target,
@@ -262,6 +261,7 @@ impl Run<'_> {
                 told_by_row: false,
                 numbers: Some(chosen.numbers.clone()),
                 on_record: chosen.rejects.iter().map(Option::is_some).collect(),
+                keeps_ambiguous: true,
             };
             call.run()
         })
@@ -275,18 +275,25 @@ impl Run<'_> {
             spi::fresh(&new, &[job.into()], |row| Ok((row.need(1)?, row.need(2)?)))?.into_iter().collect();
         let rows = chosen.fingerprints.iter().zip(&chosen.rejects).zip(&work.outcomes);
         let taken = rows.map(|((fingerprint, reject), (number, told))| {
-            let reject = if is_taken(told.outcome) { None } else { reject.or_else(|| new.get(number).copied()) };
-            (*fingerprint, reject)
+            if is_taken(told.outcome) {
+                return Some((*fingerprint, None));
+            }
+            // What is on no record is new again in the next run.
+            Some((*fingerprint, Some(reject.or_else(|| new.get(number).copied())?)))
         });
+        let taken = taken.flatten();
         state::take(self.feed, job, &taken.collect::<Vec<_>>())?;
         let resolved = chosen.rejects.iter().zip(&work.outcomes);
         let resolved: Vec<i64> =
             resolved.filter(|(_, (_, told))| is_taken(told.outcome)).filter_map(|(reject, _)| *reject).collect();
         if !resolved.is_empty() {
             let resolve = format!(
-                "UPDATE {rejects} SET resolved_at = clock_timestamp(), resolved_by_job = $2 WHERE id = ANY ($1) AND resolved_at IS NULL"
+                "UPDATE {rejects} SET resolved_at = clock_timestamp(), resolved_by_job = $2 WHERE id = ANY ($1) AND resolved_at IS NULL \
+                 AND relation_schema = $3 AND relation_name = $4"
             );
-            spi::write(&resolve, &[resolved.into(), job.into()])?;
+            let relation = &self.feed.target.table.relation;
+            let (schema, name) = (relation.schema.as_str().into(), relation.name.as_str().into());
+            spi::write(&resolve, &[resolved.into(), job.into(), schema, name])?;
         }
         Ok(())
     }

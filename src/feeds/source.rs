@@ -13,18 +13,26 @@ use once_core::feed::{FeedSpec, Source};
 /// What the source raises, `42501` where it is SQL of someone whom the caller need not trust.
 pub fn read<T>(feed: &Feed, source: &Source, state: &State, work: impl FnOnce(Jsonb) -> Result<T>) -> Result<T> {
     feed.require_trust()?;
-    let sql = format!("SELECT coalesce(jsonb_agg(to_jsonb(q)), '[]') FROM ({}) q", query(source));
+    // Named so that no column of the source is meant.
+    let sql = format!(
+        "SELECT coalesce(jsonb_agg(to_jsonb(\"once source\".*)), '[]') FROM ({}) \"once source\"",
+        query(source)
+    );
     let since = if feed.spec.reads_news_only() { Some(state.since(&feed.spec.overlap)?) } else { None };
     let args: Vec<Arg> = since.into_iter().map(Arg::from).collect();
     spi::with_row(&sql, &args, |row| work(row.need(1)?))
 }
 
-/// A line of its own ends with a comment in it.
 fn query(source: &Source) -> String {
     match source {
         Source::Relation(name) => format!("TABLE {name}"),
-        Source::Query(query) => format!("{query}\n"),
+        Source::Query(query) => part(query),
     }
+}
+
+/// A query as a part of another: without a semicolon at its end, and with one for a comment there.
+pub fn part(query: &str) -> String {
+    format!("{}\n", query.trim_end().trim_end_matches(';'))
 }
 
 /// That the SQL of a spec can be run, without running it.
@@ -46,7 +54,7 @@ pub fn require(spec: &FeedSpec) -> Result<()> {
         spi::read(&format!("SELECT FROM ({}) q LIMIT 0", query(source)), &args, |_| Ok(()))?;
     }
     if let Some(recipients) = spec.notify.as_ref().and_then(|notify| notify.recipients.as_ref()) {
-        spi::read(&format!("SELECT r.user_id::text FROM ({recipients}\n) r(user_id) LIMIT 0"), &[], |_| Ok(()))?;
+        spi::read(&format!("SELECT r.user_id::text FROM ({}) r(user_id) LIMIT 0", part(recipients)), &[], |_| Ok(()))?;
     }
     Ok(())
 }

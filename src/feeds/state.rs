@@ -19,7 +19,7 @@ pub struct Progress<'p> {
     /// Where the last row that was new stood, and what it is known by.
     pub row: Option<i64>,
     pub id: Option<String>,
-    /// The times of the rows, as texts that are sure to be times.
+    /// The times of the rows, as texts that are sure to be times; one that is yet to come tells nothing of how far the feed has come.
     pub times: Vec<&'p str>,
     pub started: &'p str,
 }
@@ -33,16 +33,21 @@ fn rows() -> Result<Relation> {
 }
 
 impl State {
-    /// Reads and locks the state. A transaction whose snapshot is older than the last run gets `40001` here.
-    pub fn locked(feed: &Feed) -> Result<Self> {
+    /// Reads and locks the state, until the transaction ends; `None` while another one has it. A transaction whose snapshot is
+    /// older than the last run gets `40001` here.
+    pub fn locked(feed: &Feed) -> Result<Option<Self>> {
         let insert = format!("INSERT INTO {} (feed) VALUES ($1) ON CONFLICT (feed) DO NOTHING", table()?);
-        let read = format!("SELECT last_processed_time FROM {} WHERE feed = $1 FOR UPDATE", table()?);
+        let read = format!("SELECT last_processed_time FROM {} WHERE feed = $1 FOR UPDATE SKIP LOCKED", table()?);
         let read = || spi::fresh(&read, &[feed.name.as_str().into()], |row| Ok(Self { last_time: row.get(1)? }));
         if let Some(state) = read()?.into_iter().next() {
-            return Ok(state);
+            return Ok(Some(state));
+        }
+        let there = format!("SELECT EXISTS (SELECT FROM {} WHERE feed = $1)", table()?);
+        if spi::fresh_one(&there, &[feed.name.as_str().into()], |row| row.need::<bool>(1))? {
+            return Ok(None);
         }
         spi::write(&insert, &[feed.name.as_str().into()])?;
-        Ok(read()?.into_iter().next().unwrap_or(Self { last_time: None }))
+        Ok(read()?.into_iter().next())
     }
 
     /// From when on a source is to be read.
@@ -57,7 +62,8 @@ impl State {
         let update = format!(
             "UPDATE {} SET last_processed_row = coalesce($2, last_processed_row), \
                last_processed_id = CASE WHEN $2 IS NULL THEN last_processed_id ELSE $3 END, \
-               last_processed_time = greatest(last_processed_time, (SELECT max(u.t::timestamptz) FROM unnest($4) AS u(t))), \
+               last_processed_time = greatest(last_processed_time, (SELECT max(u.t::timestamptz) FROM unnest($4) AS u(t) \
+                 WHERE u.t::timestamptz <= $5::timestamptz)), \
                last_run_at = $5::timestamptz \
              WHERE feed = $1 RETURNING jsonb_build_object('last_processed_row', last_processed_row, \
                'last_processed_id', last_processed_id, 'last_processed_time', last_processed_time, 'last_run_at', last_run_at, \
@@ -77,31 +83,48 @@ impl State {
     }
 }
 
-/// Which of these rows the feed knows; those that could not be taken with their place in `import_rejects`.
-pub fn known(feed: &Feed, fingerprints: &[Fingerprint]) -> Result<HashMap<Fingerprint, Option<i64>>> {
+/// What a row is to a feed that has seen it.
+#[derive(Clone, Copy)]
+pub enum Known {
+    Taken,
+    /// It could not be taken, and stands here in `import_rejects`.
+    Rejected(i64),
+}
+
+/// Which of these rows the feed knows. What a replay has taken meanwhile counts as taken.
+pub fn known(feed: &Feed, fingerprints: &[Fingerprint]) -> Result<HashMap<Fingerprint, Known>> {
+    // Each looked up by itself: joined, the planner may compare each with all that the feed has.
     let sql = format!(
-        "SELECT r.fingerprint, r.reject_id FROM unnest($2) AS u(fingerprint) JOIN {} r \
-         ON r.feed = $1 AND r.fingerprint = u.fingerprint",
+        "SELECT r.fingerprint, r.reject_id FROM unnest($2) AS u(fingerprint) CROSS JOIN LATERAL \
+           (SELECT x.fingerprint, CASE WHEN NOT EXISTS (SELECT FROM {} j WHERE j.id = x.reject_id AND j.resolved_at IS NOT NULL) \
+              THEN x.reject_id END AS reject_id \
+            FROM {} x WHERE x.feed = $1 AND x.fingerprint = u.fingerprint OFFSET 0) r",
+        spi::own("import_rejects")?,
         rows()?
     );
     let ids: Vec<Uuid> = fingerprints.iter().map(|fingerprint| Uuid::from_bytes(*fingerprint)).collect();
     let mut known = HashMap::with_capacity(ids.len());
     spi::by_index(|| {
         spi::fresh(&sql, &[feed.name.as_str().into(), ids.into()], |row| {
-            known.insert(*row.need::<Uuid>(1)?.as_bytes(), row.get::<i64>(2)?);
+            let reject = row.get::<i64>(2)?;
+            known.insert(*row.need::<Uuid>(1)?.as_bytes(), reject.map_or(Known::Taken, Known::Rejected));
             Ok(())
         })
     })?;
     Ok(known)
 }
 
-/// The rows that could not be taken yet, each with its place in `import_rejects`.
+/// The rows that could not be taken yet and that the caller sees, each with its place in `import_rejects`.
 pub fn rejected(feed: &Feed) -> Result<Vec<(Fingerprint, i64)>> {
+    let relation = &feed.target.table.relation;
     let sql = format!(
-        "SELECT fingerprint, reject_id FROM {} WHERE feed = $1 AND reject_id IS NOT NULL ORDER BY reject_id",
-        rows()?
+        "SELECT r.fingerprint, r.reject_id FROM {} r JOIN {} j ON j.id = r.reject_id AND j.job_id = r.job_id \
+         WHERE r.feed = $1 AND j.resolved_at IS NULL AND j.relation_schema = $2 AND j.relation_name = $3 ORDER BY r.reject_id",
+        rows()?,
+        spi::own("import_rejects")?
     );
-    spi::fresh(&sql, &[feed.name.as_str().into()], |row| Ok((*row.need::<Uuid>(1)?.as_bytes(), row.need(2)?)))
+    let args = [feed.name.as_str().into(), relation.schema.as_str().into(), relation.name.as_str().into()];
+    spi::fresh(&sql, &args, |row| Ok((*row.need::<Uuid>(1)?.as_bytes(), row.need(2)?)))
 }
 
 /// Notes rows as taken by the job, or (with their place in `import_rejects`) as rejected.
@@ -109,7 +132,8 @@ pub fn take(feed: &Feed, job: Uuid, taken: &[(Fingerprint, Option<i64>)]) -> Res
     let sql = format!(
         "INSERT INTO {} AS r (feed, fingerprint, job_id, reject_id) SELECT $1, u.fingerprint, $2, u.reject_id \
          FROM unnest($3, $4) AS u(fingerprint, reject_id) ORDER BY u.fingerprint \
-         ON CONFLICT (feed, fingerprint) DO UPDATE SET job_id = excluded.job_id, reject_id = excluded.reject_id",
+         ON CONFLICT (feed, fingerprint) DO UPDATE SET job_id = CASE WHEN excluded.reject_id IS NULL THEN excluded.job_id ELSE r.job_id END, \
+           reject_id = excluded.reject_id",
         rows()?
     );
     let ids: Vec<Uuid> = taken.iter().map(|(fingerprint, _)| Uuid::from_bytes(*fingerprint)).collect();

@@ -133,6 +133,7 @@ impl Sync<'_> {
             told_by_row: false,
             numbers: Some(read.iter().map(|(number, _)| *number).collect()),
             on_record: Vec::new(),
+            keeps_ambiguous: false,
         };
         let (work, taken) = call.run()?;
         let job = work.job.map(|job| job.to_string()).unwrap_or_default();

@@ -124,6 +124,7 @@ fn run(
         told_by_row,
         numbers: None,
         on_record: Vec::new(),
+        keeps_ambiguous: false,
     };
     spi::exact(&target.spec.timezone, || call.run())
 }
@@ -140,6 +141,8 @@ pub struct Call<'t> {
     pub numbers: Option<Vec<i64>>,
     /// Which of the rows are on record as rejected, by their places; none where left out.
     pub on_record: Vec<bool>,
+    /// Whether rows that found several records are kept with the rejected ones, whatever the spec says.
+    pub keeps_ambiguous: bool,
 }
 
 impl Call<'_> {
@@ -239,8 +242,9 @@ impl Call<'_> {
             return Err(failure.into());
         }
         let is_kept = |place: usize, outcome: Outcome| {
-            let ambiguous = target.spec.ambiguous == Ambiguous::Reject && outcome == Outcome::Ambiguous;
-            (outcome == Outcome::Rejected || ambiguous) && self.on_record.get(place) != Some(&true)
+            let kept = self.keeps_ambiguous || target.spec.ambiguous == Ambiguous::Reject;
+            (outcome == Outcome::Rejected || (kept && outcome == Outcome::Ambiguous))
+                && self.on_record.get(place) != Some(&true)
         };
         rejects::write(target, job, &self.given, work, is_kept)?;
         let mut summary = json!({});

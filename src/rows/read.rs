@@ -344,7 +344,7 @@ pub fn rows<'a>(target: &Target, given: &'a Given<'_>, numbers: Option<&[i64]>) 
             for (at, element) in document.elements().ok_or(OnceError::NotRows)?.enumerate() {
                 match element {
                     Element::Object(fields) => reader.row(number(at), fields),
-                    Element::Other(kind) => {
+                    Element::Other(kind, _) => {
                         let mut line = Line { number: number(at), ..Line::default() };
                         line.refuse(Refusal::row(format!("the row is {kind}, not an object")));
                         reader.batch.lines.push(line);

@@ -99,6 +99,7 @@ fn replay_rejects(p_job_id: Option<Uuid>) -> std::result::Result<JsonB, ErrorRep
             told_by_row: false,
             numbers: Some(numbers),
             on_record: vec![true; ids.len()],
+            keeps_ambiguous: false,
         };
         let (work, answer) = spi::exact(&target.spec.timezone, || call.run())?;
         let taken = |outcome: Outcome| !matches!(outcome, Outcome::Rejected | Outcome::Ambiguous);

@@ -27,7 +27,7 @@ pub fn feed(label: &str) -> Result<Db> {
 
 /// The leads that are there: `id name email`, sorted.
 pub fn leads(db: &Db) -> Result<Vec<String>> {
-    let sql = "SELECT concat_ws(' ', id, full_name, email) FROM leads ORDER BY id::text COLLATE \"C\"";
+    let sql = "SELECT concat_ws(' ', external_lead_id, client_name, email) FROM leads ORDER BY external_lead_id COLLATE \"C\"";
     Ok(db.psql(sql)?.lines().map(str::to_owned).collect())
 }
 

@@ -16,7 +16,9 @@ fn a_csv_file_is_read_as_once_load_does() -> Result<()> {
     let db = feed("csv")?;
     let folder = Folder::new("csv")?;
     let path = |name: &str, content: &[u8]| -> Result<String> { Ok(folder.file(name, content)?.display().to_string()) };
-    let excel = "\u{feff}id;full_name;;email\r\nL1;\"Tan; \"\"Ah\r\nKow\"\"\";;a@example.com\r\n\r\n;;;\r\n;Nobody\r\nL2\r\nL3;Cy;;;;x\r\n";
+    let excel = "\u{feff}id;full_name;phone_number;note;;email\r\n\
+                 L1;Ana;+60 12-345 6701;\"Tan; \"\"Ah\r\nKow\"\"\";;a@example.com\r\n\r\n;;;\r\n\
+                 ;Nobody;012-345 6709\r\nL2;Bo;012-345 6702\r\nL3;Cy;(012) 3456703;;;;x\r\n";
     let excel = path("excel.csv", excel.as_bytes())?;
     let ran = run(&db, &["--csv", &excel, "--json"])?;
     says(&ran, 0, &[]);
@@ -24,15 +26,20 @@ fn a_csv_file_is_read_as_once_load_does() -> Result<()> {
     assert_eq!((&answer["status"], &answer["inserted"]), (&json!("partial"), &json!(3)), "{answer}");
     // The file's sixth line: a cell has a line end in it, and two rows before are blank.
     assert_eq!((&answer["errors"][0]["row"], &answer["errors"][0]["source_row"]), (&json!(2), &json!(6)));
-    let names = "SELECT string_agg(coalesce(full_name, '-'), '|' ORDER BY id) FROM leads";
-    assert_eq!(db.psql(names)?.replace("\r\n", "\n").trim(), "Tan; \"Ah\nKow\"|-|Cy");
+    assert_eq!(leads(&db)?, ["L1 Ana a@example.com", "L2 Bo", "L3 Cy"]);
+    let extra =
+        "SELECT coalesce(extra ->> 'note', '-'), coalesce(extra ->> 'G', '-') FROM leads ORDER BY external_lead_id";
+    assert_eq!(db.psql(extra)?.replace("\r\n", "\n").trim(), "Tan; \"Ah\nKow\"|-\n-|-\n-|x");
     says(&run(&db, &["--csv", &excel])?, 0, &["4 rows, 0 new", "1 rejected", "line", "  6 ┆"]);
 
-    let latin = path("latin.csv", b"id,full_name\nL4,M\xfcller\n")?;
+    let latin = path("latin.csv", b"id,full_name,phone_number\nL4,M\xfcller,p:+60123456704\n")?;
     let ran = run(&db, &["--csv", &latin])?;
     says(&ran, 1, &["latin.csv, line 2: byte 0xfc is not UTF-8", "--encoding"]);
     says(&run(&db, &["--csv", &latin, "--encoding", "latin1"])?, 0, &["1 inserted"]);
-    let wide: Vec<u8> = "\u{feff}id\tfull_name\nL5\tLi 李\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let wide: Vec<u8> = "\u{feff}id\tfull_name\tphone_number\nL5\tLi 李\t60123456705\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
     says(&run(&db, &["--csv", &path("wide.csv", &wide)?])?, 0, &["1 inserted"]);
     assert_eq!(leads(&db)?.split_off(leads(&db)?.len() - 2), ["L4 Müller", "L5 Li 李"]);
 
@@ -120,10 +127,11 @@ fn an_excel_file_is_what_excel_computed() -> Result<()> {
 fn a_run_that_fails_is_one_and_a_run_beside_another_is_not() -> Result<()> {
     let db = feed("beside")?;
     let folder = Folder::new("beside")?;
-    let csv = folder.file("a.csv", "id,full_name\nL1,Ana\n")?.display().to_string();
+    let csv = folder.file("a.csv", "id,full_name,phone_number\nL1,Ana,012-345 6701\n")?.display().to_string();
     let mut client = db.client()?;
     let mut other = client.transaction()?;
-    other.execute("SELECT once.run_feed('sheet', '[{\"id\": \"L0\"}]')", &[])?;
+    let row = r#"[{"id": "L0", "full_name": "Zoe", "phone_number": "+60123456700"}]"#;
+    other.execute(&format!("SELECT once.run_feed('sheet', '{row}')"), &[])?;
     let ran = run(&db, &["--csv", &csv])?;
     says(&ran, 0, &["sheet was skipped: already running"]);
     assert_eq!(run(&db, &["--csv", &csv, "--json"])?.exits(0)?.json()?["status"], "skipped");

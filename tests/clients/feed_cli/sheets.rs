@@ -10,7 +10,7 @@ use super::google::{EMAIL, Google, Reply, error, values};
 use super::{feed, leads, says};
 
 fn one_lead() -> Reply {
-    values("Sheet1!A1:Q1000", json!([["id", "full_name", "phone_number", "email"], ["L1", "Ana"]]))
+    values("Sheet1!A1:Q1000", json!([["id", "full_name", "phone_number", "email"], ["L1", "Ana", "012-345 6701"]]))
 }
 
 #[test]
@@ -20,11 +20,11 @@ fn rows_come_as_they_are_seen() -> Result<()> {
         "'Leads / März'!A3:Q1000",
         json!([
             [" id ", "full_name", "phone_number", "email", "", "note"],
-            ["L1", "Ana Lim", "+60123456789", "ana@example.com"],
+            ["L1", "Ana Lim", "+60123456701", "ana@example.com"],
             [],
-            ["L2", "Bo Tan", "", "", "", "called", "twice"],
-            ["", "Nobody"],
-            ["L3"],
+            ["L2", "Bo Tan", "012-345 6702", "", "", "called", "twice"],
+            ["", "Nobody", "012-345 6709"],
+            ["L3", "Cy", "+60 12-345 6703"],
         ]),
     )])?;
     let arguments = ["feed", "run", "sheet", "--sheet", "1x/ü?", "--range", "'Leads / März'!A3:Q", "--json"];
@@ -37,7 +37,9 @@ fn rows_come_as_they_are_seen() -> Result<()> {
     let rows: Vec<_> =
         answer["errors"].as_array().into_iter().flatten().map(|e| (&e["row"], &e["source_row"])).collect();
     assert_eq!(rows, [(&json!(3), &json!(7))]);
-    assert_eq!(leads(&db)?, ["L1 Ana Lim ana@example.com", "L2 Bo Tan", "L3"]);
+    assert_eq!(leads(&db)?, ["L1 Ana Lim ana@example.com", "L2 Bo Tan", "L3 Cy"]);
+    let extra = "SELECT extra ->> 'note', extra ->> 'G' FROM leads WHERE external_lead_id = 'L2'";
+    assert_eq!(db.psql(extra)?.trim(), "called|twice");
     let asked: Vec<String> = google.asked().into_iter().map(|asked| asked.target).collect();
     let path = "/v4/spreadsheets/1x%2F%C3%BC%3F/values/%27Leads%20%2F%20M%C3%A4rz%27%21A3%3AQ";
     assert_eq!(asked, [format!("{path}?majorDimension=ROWS&valueRenderOption=FORMATTED_VALUE")]);

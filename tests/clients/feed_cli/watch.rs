@@ -13,6 +13,9 @@ use xtask::server::UNSAFE_BUT_QUICK;
 use super::google::{EMAIL, Google, Reply, error, values};
 use super::{feed, install, leads, says};
 
+const ANA: &str = "id,full_name,phone_number\nL1,Ana,012-345 6701\n";
+const ANA_AND_BO: &str = "id,full_name,phone_number\nL1,Ana,012-345 6701\nL2,Bo,+60 12-345 6702\n";
+
 /// Ends it by a signal, which takes less than a second, and gives the lines that it printed as JSON.
 fn stopped(running: Running, signal: &str) -> Result<Vec<Value>> {
     running.signal(signal)?;
@@ -34,13 +37,13 @@ fn the_file_is_read_anew_until_a_signal_comes() -> Result<()> {
     let csv = path.display().to_string();
     for signal in ["TERM", "INT"] {
         let db = feed("watch")?;
-        fs::write(&path, "id,full_name\nL1,Ana\n")?;
+        fs::write(&path, ANA)?;
         let running = start(&db, &["feed", "watch", "sheet", "--csv", &csv, "--every", "1s", "--json"])?;
         until_leads(&db, 1)?;
         // A file that is away for a while is told, and does not end it.
         fs::remove_file(&path)?;
         sleep(Duration::from_millis(1_500));
-        fs::write(&path, "id,full_name\nL1,Ana\nL2,Bo\n")?;
+        fs::write(&path, ANA_AND_BO)?;
         until_leads(&db, 2)?;
         let lines = stopped(running, signal)?;
         let told = |line: &Value| line["message"].as_str().is_some_and(|message| message.contains("can't be read"));
@@ -62,12 +65,12 @@ fn a_restart_of_the_server_is_survived() -> Result<()> {
     let db = Db::on_own_cluster("watch_restart", UNSAFE_BUT_QUICK)?;
     install(&db)?;
     let folder = Folder::new("watch_restart")?;
-    let path = folder.file("leads.csv", "id,full_name\nL1,Ana\n")?;
+    let path = folder.file("leads.csv", ANA)?;
     let csv = path.display().to_string();
     let running = start(&db, &["feed", "watch", "sheet", "--csv", &csv, "--every", "1s", "--json"])?;
     until_leads(&db, 1)?;
     db.cluster().stop()?;
-    fs::write(&path, "id,full_name\nL1,Ana\nL2,Bo\n")?;
+    fs::write(&path, ANA_AND_BO)?;
     sleep(Duration::from_secs(3));
     db.cluster().start()?;
     until_leads(&db, 2)?;
@@ -82,7 +85,7 @@ fn a_restart_of_the_server_is_survived() -> Result<()> {
 fn what_has_to_be_set_up_ends_it_at_the_start_only() -> Result<()> {
     let db = feed("watch_start")?;
     let folder = Folder::new("watch_start")?;
-    let csv = folder.file("leads.csv", "id,full_name\nL1,Ana\n")?.display().to_string();
+    let csv = folder.file("leads.csv", ANA)?.display().to_string();
     let watch = |more: &[&str]| once(&db, &[&["feed", "watch"], more].concat());
     says(&watch(&["other", "--csv", &csv, "--every", "1s"])?, 3, &["other", "42704"]);
     says(&watch(&["sheet", "--csv", "/no/such.csv", "--every", "1s"])?, 1, &["can't be read"]);
@@ -94,9 +97,11 @@ fn what_has_to_be_set_up_ends_it_at_the_start_only() -> Result<()> {
     let arguments = ["feed", "watch", "sheet", "--sheet", "1x", "--every", "1s", "--json"];
     says(&google.run_command(&mut google.command(&db, &arguments)?)?, 1, &["not shared", EMAIL]);
     // Later, the same is but one run's failure; and so are errors of the server that do not pass in time.
-    let row = || values("A!A1:B9", json!([["id", "full_name"], ["L1", "Ana"]]));
+    let row = || values("A!A1:C9", json!([["id", "full_name", "phone_number"], ["L1", "Ana", "012-345 6701"]]));
     let denied = error(403, "The caller does not have permission");
-    let last = values("A!A1:B9", json!([["id", "full_name"], ["L1", "Ana"], ["L2", "Bo"]]));
+    let two =
+        json!([["id", "full_name", "phone_number"], ["L1", "Ana", "012-345 6701"], ["L2", "Bo", "+60 12-345 6702"]]);
+    let last = values("A!A1:C9", two);
     let google = Google::new(&[row(), denied, Reply::Status(500, String::new()), last])?;
     let running = start_command(&mut google.command(&db, &arguments)?)?;
     until_leads(&db, 2)?;
@@ -111,7 +116,7 @@ fn what_has_to_be_set_up_ends_it_at_the_start_only() -> Result<()> {
 fn a_signal_ends_a_run_under_way() -> Result<()> {
     let db = feed("watch_cancel")?;
     let folder = Folder::new("watch_cancel")?;
-    let csv = folder.file("leads.csv", "id,full_name\nL1,Ana\n")?.display().to_string();
+    let csv = folder.file("leads.csv", ANA)?.display().to_string();
     let (mut keeper, mut watcher) = (db.client()?, db.client()?);
     let mut held = keeper.transaction()?;
     held.batch_execute("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")?;

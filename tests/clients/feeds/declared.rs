@@ -29,6 +29,9 @@ fn what_can_not_be_meant_is_refused() -> Result<()> {
     assert_eq!(refusal("g", "people", json!({"schedule": "every day"}))?, "22023");
     assert_eq!(refusal("g", "people", json!({"notify": {"mode": "each"}}))?, "22023");
     assert_eq!(refusal("g", "people", json!({"source": {"relation": "nowhere"}}))?, "42P01");
+    assert_eq!(refusal("g", "people", json!({"overlap": "-1 day"}))?, "22023");
+    assert_eq!(refusal("g", "people", json!({"keep_logs": "1000000 years"}))?, "22023");
+    assert_eq!(refusal("", "people", json!({}))?, "22023");
     assert_eq!(refusal("f", "people", json!({"row_id": ["name"]}))?, "42710");
     assert_eq!(refused_well(&mut client, "SELECT once.run_feed('f')", &[])?, "22004");
     assert_eq!(refused_well(&mut client, "SELECT once.run_feed('f', '{}')", &[])?, "22023");
@@ -67,11 +70,55 @@ fn nobody_runs_sql_of_one_who_may_do_less() -> Result<()> {
     let refused = call(&mut owner, "run_feed('trap')", &[])?;
     assert_eq!((&refused["status"], &refused["sqlstate"]), (&json!("error"), &json!("42501")), "{refused}");
     // He can't say that it was another who wrote it, nor run one on a table that he may not write to.
-    let forge = "UPDATE once.feeds SET created_by = 'postgres' WHERE name = 'trap'";
-    let refused = weak.execute(forge, &[]).err();
-    assert_eq!(refused.as_ref().and_then(|error| once_tests::sqlstate(error)), Some("42501"));
+    for forged in [
+        "UPDATE once.feeds SET created_by = 'postgres' WHERE name = 'trap'",
+        "INSERT INTO once.feeds (name, target, spec, relation_schema, relation_name) VALUES ('g', 'secret', '{}', 'public', 'people')",
+        "DO 'BEGIN LOCK TABLE once.feeds IN ACCESS EXCLUSIVE MODE; END'",
+        "DO 'BEGIN LOCK TABLE once.import_state_rows IN ACCESS EXCLUSIVE MODE; END'",
+        "DELETE FROM once.import_logs",
+        "SELECT once.unschedule_feed('f')",
+        "SELECT once.drop_feed('trap')",
+    ] {
+        let refused = weak.batch_execute(forged).err();
+        assert_eq!(refused.as_ref().and_then(|error| once_tests::sqlstate(error)), Some("42501"), "{forged}");
+    }
+    // What another table's rows were rejected with is not to be had by its number.
+    owner.batch_execute("CREATE TABLE other (name text PRIMARY KEY, age int); SELECT once.create_target('other', 'other', '{\"match\": [[\"name\"]]}')")?;
+    call(&mut owner, "ingest('other', '[{\"name\": \"TOP SECRET\", \"age\": \"x\"}]')", &[])?;
+    call(
+        &mut owner,
+        "create_feed('news', 'people', '{\"source\": {\"query\": \"SELECT NULL::text AS name WHERE $1 < now()\"}, \"time\": \"at\"}')",
+        &[],
+    )?;
+    weak.execute(
+        "INSERT INTO once.import_state_rows (feed, fingerprint, reject_id) VALUES ('news', gen_random_uuid(), 1), ('f', gen_random_uuid(), 1)",
+        &[],
+    )?;
+    call(&mut owner, "run_feed('news')", &[])?;
+    assert_eq!(text(&mut owner, "SELECT string_agg(name, ',' ORDER BY name) FROM people")?, format!("a,{role}"));
+    assert_eq!(text(&mut owner, "SELECT count(*)::text FROM once.import_rejects WHERE resolved_at IS NULL")?, "1");
     owner.batch_execute("CREATE TABLE secret (name text PRIMARY KEY); SELECT once.create_target('secret', 'secret', '{\"match\": [[\"name\"]]}'); SELECT once.create_feed('s', 'secret', '{}')")?;
     assert_eq!(refused_well(&mut weak, "SELECT once.run_feed('s', '[]')", &[])?, "42704");
-    assert_eq!(text(&mut weak, "SELECT count(*)::text FROM once.feed_health")?, "2");
+    assert_eq!(text(&mut weak, "SELECT count(*)::text FROM once.feed_health")?, "3");
+    // Of what runs say, each sees his own; the owner of the table sees all.
+    let runs = "SELECT string_agg(DISTINCT (run_by = current_user)::text, ',') FROM once.import_logs";
+    assert_eq!(text(&mut weak, runs)?, "true");
+    assert_eq!(text(&mut owner, runs)?, "false,true");
+    Ok(())
+}
+
+/// A target that is gone or registered on another table stops its feeds, and these can still be dropped.
+#[test]
+fn a_feed_outlives_no_table() -> Result<()> {
+    let (_db, mut client) = people("feed_moved")?;
+    client.batch_execute(
+        "SELECT once.drop_target('people'); CREATE TABLE people2 (name text PRIMARY KEY);
+         SELECT once.create_target('people', 'people2', '{\"match\": [[\"name\"]]}')",
+    )?;
+    assert_eq!(refused_well(&mut client, "SELECT once.run_feed('f', '[]')", &[])?, "55000");
+    client.batch_execute("SELECT once.drop_target('people'); DROP TABLE people")?;
+    assert_eq!(refused_well(&mut client, "SELECT once.run_feed('f', '[]')", &[])?, "42704");
+    client.batch_execute("SELECT once.drop_feed('f')")?;
+    assert_eq!(refused_well(&mut client, "SELECT once.drop_feed('f')", &[])?, "42704");
     Ok(())
 }

@@ -133,7 +133,9 @@ fn a_run_that_fails_is_on_record() -> Result<()> {
     )?;
     let answer = call(&mut client, "run_feed('f')", &[])?;
     assert_eq!((&answer["success"], &answer["sqlstate"]), (&json!(false), &json!("P0001")), "{answer}");
-    client.batch_execute("DROP TRIGGER no ON people; UPDATE once.import_logs SET started_at = started_at - interval '2 hours' WHERE sqlstate = '42P01'")?;
+    client.batch_execute(
+        "DROP TRIGGER no ON people; UPDATE once.import_logs SET started_at = started_at - interval '2 hours' WHERE sqlstate = '42P01'",
+    )?;
     assert_eq!(fields(&call(&mut client, "run_feed('f')", &[])?, ["inserted"]), [1]);
     let logs = "SELECT concat_ws(' ', status, sqlstate) FROM once.import_logs ORDER BY started_at";
     assert_eq!(texts(&mut client, logs)?, ["error P0001", "success"]);

@@ -4,7 +4,7 @@ use super::sheet::{Dice, Leads, Sheet, install, run, there, told_once};
 use anyhow::Result;
 use once_tests::mail::fields;
 use once_tests::promo::{call, imported, text, texts};
-use once_tests::{Db, Value, json};
+use once_tests::{Db, Uuid, Value, json};
 
 /// 100 runs over a sheet of 1,000 leads that is appended to, sorted, moved around, edited and deleted from.
 #[test]
@@ -115,6 +115,50 @@ fn rows_by_their_id() -> Result<()> {
     client.execute("DELETE FROM once.import_state_rows WHERE feed = 'notes' AND job_id = $1", &[&job])?;
     let again = call(&mut client, "run_feed('notes', '[{\"id\": 1, \"text\": \"x\"}]')", &[])?;
     assert_eq!(fields(&again, ["new_rows_detected", "inserted"]), [1, 1], "{again}");
+    Ok(())
+}
+
+/// Odd sources, values and records lose nothing.
+#[test]
+fn odd_things_are_taken_as_they_are() -> Result<()> {
+    let db = Db::new("feed_odd")?;
+    let mut client = db.client()?;
+    client.batch_execute(
+        "CREATE TABLE odd (id bigserial PRIMARY KEY, k text UNIQUE, l text UNIQUE, q text, n numeric, at timestamptz);
+         CREATE TABLE landing (k text, l text, q text, at timestamptz);
+         INSERT INTO landing VALUES ('a', '1', 'x', now()), ('b', '2', 'y', '2999-01-01'), ('c', '3', 'z', now());
+         SELECT once.create_target('odd', 'odd', '{\"match\": [[\"k\"], [\"l\"]]}');
+         SELECT once.create_feed('q', 'odd', '{\"source\": {\"query\": \"SELECT * FROM public.landing WHERE $1 IS NULL OR at >= $1;\"}, \"time\": \"at\",
+           \"set\": {\"n\": 12345678901234567890.123456789},
+           \"notify\": {\"mode\": \"each\", \"recipients\": \"SELECT 1;\", \"message\": \"{k} {n} {nothing} {at\"}}')",
+    )?;
+    let counts = ["rows_scanned", "inserted", "duplicates_skipped", "rejected"];
+    assert_eq!(fields(&call(&mut client, "run_feed('q')", &[])?, counts), [3, 3, 0, 0]);
+    // One whose time is yet to come does not make the feed deaf.
+    client.batch_execute("INSERT INTO landing VALUES ('d', '4', 'w', now())")?;
+    assert_eq!(fields(&call(&mut client, "run_feed('q')", &[])?, ["inserted"]), [1]);
+    let told = "SELECT DISTINCT substr(message, 2) FROM once.notifications";
+    assert_eq!(texts(&mut client, told)?, [" 12345678901234567890.123456789 {nothing} {at"]);
+
+    // A row that finds two records waits until it finds one; what is no object is told apart.
+    call(&mut client, "create_feed('r', 'odd', '{}')", &[])?;
+    let rows = json!([{"k": "a", "l": "2"}, "x", "y", "x"]);
+    let mut run = || call(&mut client, "run_feed('r', $1)", &[&rows]);
+    assert_eq!(fields(&run()?, counts), [4, 0, 1, 3]);
+    assert_eq!(fields(&run()?, counts), [4, 0, 0, 3]);
+    client.batch_execute("DELETE FROM odd")?;
+    assert_eq!(fields(&call(&mut client, "run_feed('r', $1)", &[&rows])?, counts), [4, 1, 0, 2]);
+
+    // What a replay has taken is taken.
+    client.batch_execute("CREATE TABLE strict (k text PRIMARY KEY, n int CONSTRAINT few CHECK (n < 5)); SELECT once.create_target('strict', 'strict', '{\"match\": [[\"k\"]]}'); SELECT once.create_feed('s', 'strict', '{}')")?;
+    let rows = json!([{"k": "a", "n": 7}]);
+    let answer = call(&mut client, "run_feed('s', $1)", &[&rows])?;
+    let job: Uuid = answer["job_id"].as_str().unwrap_or_default().parse()?;
+    client.batch_execute("ALTER TABLE strict DROP CONSTRAINT few")?;
+    assert_eq!(fields(&call(&mut client, "replay_rejects($1)", &[&job])?, ["inserted"]), [1]);
+    client.batch_execute("UPDATE strict SET n = 8")?;
+    let answer = call(&mut client, "run_feed('s', $1)", &[&rows])?;
+    assert_eq!(fields(&answer, ["updated", "duplicates_skipped", "rejected"]), [0, 0, 0], "{answer}");
     Ok(())
 }
 
