@@ -157,6 +157,11 @@ fn holder(args: &[Arg]) -> Result<String> {
     Ok(holders.into_iter().next().unwrap_or_else(|| "Its holder has just let go of it.".into()))
 }
 
+/// A new id, later than all before.
+pub fn new_id() -> Uuid {
+    Uuid::from_bytes(uuid::Uuid::now_v7().into_bytes())
+}
+
 /// Records a new job, `pending`. `scope`: as text; `None` where there is none, or several.
 pub fn create(
     target: &str,
@@ -165,7 +170,7 @@ pub fn create(
     scope: Option<String>,
     source_info: Option<Jsonb>,
 ) -> Result<Uuid> {
-    let id = Uuid::from_bytes(uuid::Uuid::now_v7().into_bytes());
+    let id = new_id();
     spi::write(
         &format!(
             "INSERT INTO {} (id, target, scope, relation_schema, relation_name, spec, source_info, created_by_id) \

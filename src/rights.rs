@@ -41,6 +41,13 @@ pub fn require_schema(relation: &Relation, hint: &str) -> Result<()> {
     Err(OnceError::NoPrivilege { object, privilege: "USAGE".into(), role, hint: hint.into() })
 }
 
+/// Whether `role` may do all that the caller may, who so risks nothing by what that role has written.
+pub fn is_trusted(role: &str) -> Result<bool> {
+    let sql = "SELECT coalesce((SELECT pg_has_role(r.oid, c.oid, 'USAGE') FROM pg_roles r, pg_roles c \
+               WHERE r.rolname::text = $1 AND c.rolname = current_user), false)";
+    spi::known_one(sql, &[role.into()], |row| row.need(1))
+}
+
 /// Whether row-level security may hide rows of the table from the caller.
 pub fn row_security(table: Oid) -> Result<bool> {
     spi::known_one("SELECT row_security_active($1::oid)", &[table.into()], |row| row.need(1))

@@ -18,4 +18,5 @@ pub use given::{Fields, Given};
 pub use ingest::Call;
 pub use outcome::{NAMED, Outcome, Work};
 pub use read::Refusal;
+pub use rejects::resolve;
 pub use target::Target;

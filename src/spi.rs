@@ -248,6 +248,15 @@ pub fn own(name: &str) -> Result<Relation> {
     Ok(Relation { schema, name: name.into() })
 }
 
+/// The time by the clock, in ISO 8601 with its zone.
+pub fn now() -> Result<String> {
+    known_one("SELECT to_json(clock_timestamp()) #>> '{}'", &[], |row| row.need(1))
+}
+
+pub fn current_role() -> Result<String> {
+    known_one("SELECT current_user::text", &[], |row| row.need(1))
+}
+
 /// A relation as answers show it: quoted where it has to be.
 pub fn shown(relation: &Relation) -> Result<String> {
     let args = [relation.schema.as_str().into(), relation.name.as_str().into()];

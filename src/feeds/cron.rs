@@ -26,9 +26,8 @@ fn schedule_feed(
     let cron = cron.ok_or(OnceError::NullArgument { name: "cron".into() })?;
     let mut feed = Feed::named(feed)?;
     Schedule::read(&cron).map_err(|error| OnceError::BadFeedSpec { feed: feed.name.clone(), error })?;
-    require_cron()?;
-    change(&feed.name, Some(&cron))?;
     schedule(&feed, &cron)?;
+    change(&feed.name, Some(&cron))?;
     feed.spec.schedule = Some(cron.clone());
     Ok(JsonB(json!({"feed": feed.name, "schedule": cron, "next_run_at": feed.plan_next()?})))
 }
@@ -60,8 +59,7 @@ fn change(feed: &str, schedule: Option<&str>) -> Result<()> {
     if spi::write(&sql, &[feed.into(), schedule.map(String::from).into()])? == 1 {
         return Ok(());
     }
-    let role = spi::known_one("SELECT current_user::text", &[], |row| row.need(1))?;
-    Err(OnceError::OthersFeed { feed: feed.into(), role })
+    Err(OnceError::OthersFeed { feed: feed.into(), role: spi::current_role()? })
 }
 
 /// What pg_cron calls the jobs of a feed: the one of its schedule, and the one when the server has started.

@@ -197,37 +197,30 @@ impl Feed {
     /// # Errors
     /// `42501` where he could not.
     pub fn require_trust(&self) -> Result<()> {
-        let sql = "SELECT coalesce((SELECT pg_has_role(r.oid, c.oid, 'USAGE') FROM pg_roles r, pg_roles c \
-                   WHERE r.rolname::text = $1 AND c.rolname = current_user), false), current_user::text";
-        let (trusted, role) = spi::known_one(sql, &[self.created_by.as_str().into()], |row| {
-            Ok((row.need::<bool>(1)?, row.need::<String>(2)?))
-        })?;
-        let (feed, created_by) = (self.name.clone(), self.created_by.clone());
-        if trusted { Ok(()) } else { Err(OnceError::UntrustedFeed { feed, created_by, role }) }
+        if rights::is_trusted(&self.created_by)? {
+            return Ok(());
+        }
+        let (feed, created_by, role) = (self.name.clone(), self.created_by.clone(), spi::current_role()?);
+        Err(OnceError::UntrustedFeed { feed, created_by, role })
+    }
+
+    /// When the schedule wants the next run, in seconds since 1970.
+    pub fn next(&self) -> Result<Option<f64>> {
+        let Some(schedule) = &self.spec.schedule else { return Ok(None) };
+        let schedule =
+            Schedule::read(schedule).map_err(|error| OnceError::BadFeedSpec { feed: self.name.clone(), error })?;
+        let now = "SELECT extract(epoch FROM clock_timestamp())::bigint";
+        let next = schedule.next(spi::known_one(now, &[], |row| row.need(1))?);
+        Ok(next.map(|seconds| seconds as f64)) // exact until the year 285 million
     }
 
     /// Notes when the schedule wants the next run; gives the time.
     pub fn plan_next(&self) -> Result<Option<String>> {
-        let next = match &self.spec.schedule {
-            None => None,
-            Some(schedule) => {
-                let schedule = Schedule::read(schedule)
-                    .map_err(|error| OnceError::BadFeedSpec { feed: self.name.clone(), error })?;
-                let now = "SELECT extract(epoch FROM clock_timestamp())::bigint";
-                schedule.next(spi::known_one(now, &[], |row| row.need(1))?)
-            }
-        };
         let sql = format!(
             "UPDATE {} SET next_run_at = to_timestamp($2) WHERE feed = $1 RETURNING to_json(next_run_at) #>> '{{}}'",
             spi::own("import_states")?
         );
-        let next = next.map(|seconds| seconds as f64); // exact until the year 285 million
-        let told = spi::fresh(&sql, &[self.name.as_str().into(), next.into()], |row| row.get::<String>(1))?;
+        let told = spi::fresh(&sql, &[self.name.as_str().into(), self.next()?.into()], |row| row.get::<String>(1))?;
         Ok(told.into_iter().next().flatten())
     }
-}
-
-/// A new id, later than all before.
-pub fn new_id() -> Uuid {
-    Uuid::from_bytes(uuid::Uuid::now_v7().into_bytes())
 }

@@ -1,14 +1,14 @@
 //! One run of a feed: what is new among the rows goes to its target, and is known from then on.
 
-use super::feed::{Feed, new_id};
+use super::feed::Feed;
 use super::log::{self, Report};
 use super::state::{self, Known, Progress, State};
 use super::{notify, source};
 use crate::backend::json::{Document, Element};
 use crate::backend::{self, Jsonb};
 use crate::error::{OnceError, Result};
-use crate::rows::{Call, Given, NAMED, Outcome, Work};
-use crate::spi;
+use crate::rows::{self, Call, Given, NAMED, Work};
+use crate::{jobs, spi};
 use hashbrown::{HashMap, HashSet};
 use once_core::feed::{Fingerprint, fingerprint};
 use once_core::rows::value::{Json, Kind};
@@ -41,7 +41,7 @@ pub fn run(feed: &Feed, rows: Option<Jsonb>) -> Result<Value> {
     if rows.is_none() && feed.spec.source.is_none() {
         return Err(OnceError::NoFeedSource { feed: feed.name.clone() });
     }
-    let run = Run { feed, id: new_id(), started: now()? };
+    let run = Run { feed, id: jobs::new_id(), started: spi::now()? };
     let report = match State::locked(feed)? {
         Some(state) => {
             let report = run.attempt(rows, &state)?;
@@ -54,31 +54,26 @@ pub fn run(feed: &Feed, rows: Option<Jsonb>) -> Result<Value> {
     Ok(report.told(run.id))
 }
 
-fn now() -> Result<String> {
-    spi::known_one("SELECT to_json(clock_timestamp()) #>> '{}'", &[], |row| row.need(1))
-}
-
 struct Run<'f> {
     feed: &'f Feed,
     id: Uuid,
     started: String,
 }
 
-/// The rows as they came.
-struct Scan<'a> {
-    document: &'a Document,
+/// The rows as they came: what each is known by, and their times.
+#[derive(Default)]
+struct Scan {
     rows: Vec<Fingerprint>,
     times: Vec<String>,
 }
 
-/// What goes to the target: rows of this run and, after these, such as could not be taken in an earlier one.
-#[derive(Default)]
+/// A row that goes to the target.
 struct Chosen {
-    /// Of each row, where it stands in this run, from 1.
-    numbers: Vec<i64>,
-    fingerprints: Vec<Fingerprint>,
+    /// Where it stands in this run, from 1; behind all of these, one of an earlier run.
+    number: i64,
+    fingerprint: Fingerprint,
     /// Where it is in `import_rejects`, if it is.
-    rejects: Vec<Option<i64>>,
+    reject: Option<i64>,
 }
 
 impl Run<'_> {
@@ -98,8 +93,7 @@ impl Run<'_> {
             Err(error) if is_passing(&error.sqlstate) => error.rethrow(),
             Err(error) => Report::failed(error.sqlstate, error.message),
         };
-        let nothing = Progress { row: None, id: None, times: Vec::new(), started: &self.started };
-        Ok(Report { state: State::moved(self.feed, &nothing)?, ..failure })
+        Ok(Report { state: State::moved(self.feed, &self.started, Progress::default())?, ..failure })
     }
 
     fn work(&self, rows: Option<Jsonb>, state: &State) -> Result<Report> {
@@ -114,60 +108,61 @@ impl Run<'_> {
         let document = Document::of(rows);
         let scan = self.scan(&document)?;
         let known = state::known(self.feed, &scan.rows)?;
-        let (mut fresh, mut again, mut repeated) = (Chosen::default(), Chosen::default(), 0);
+        let (mut chosen, mut again, mut repeated) = (Vec::new(), Vec::new(), 0);
         let mut seen: HashSet<Fingerprint> = HashSet::new();
         for (number, fingerprint) in (1..).zip(&scan.rows) {
             match known.get(fingerprint) {
-                None if seen.insert(*fingerprint) => fresh.add(number, *fingerprint, None),
+                None if seen.insert(*fingerprint) => {
+                    chosen.push(Chosen { number, fingerprint: *fingerprint, reject: None });
+                }
                 None => repeated += 1,
                 Some(Known::Rejected(reject)) if seen.insert(*fingerprint) => {
-                    again.add(number, *fingerprint, Some(*reject));
+                    again.push(Chosen { number, fingerprint: *fingerprint, reject: Some(*reject) });
                 }
                 Some(_) => {}
             }
         }
-        let mut report =
-            Report { scanned: scan.rows.len(), new: fresh.numbers.len() + repeated, ..Report::of("success") };
-        report.duplicates = repeated;
+        let mut report = Report {
+            scanned: scan.rows.len(),
+            new: chosen.len() + repeated,
+            duplicates: repeated,
+            ..Report::of("success")
+        };
+        let scanned = i64::try_from(report.scanned).unwrap_or(i64::MAX);
         // Where a run is given news only, what could not be taken does not come again by itself.
-        let mut earlier = Chosen::default();
         if self.feed.spec.reads_news_only() {
-            let number = |at: usize| i64::try_from(scan.rows.len() + 1 + at).unwrap_or(i64::MAX);
             let rejected =
                 state::rejected(self.feed)?.into_iter().filter(|(fingerprint, _)| !seen.contains(fingerprint));
-            for (at, (fingerprint, reject)) in rejected.enumerate() {
-                earlier.add(number(at), fingerprint, Some(reject));
-            }
+            let earlier = (scanned + 1..).zip(rejected);
+            again.extend(earlier.map(|(number, (fingerprint, reject))| Chosen {
+                number,
+                fingerprint,
+                reject: Some(reject),
+            }));
         }
-        let again = self.promising(rows, again.and(earlier), &mut report)?;
-        let last = fresh.numbers.last().copied();
-        let progress = Progress {
-            row: last,
-            id: last.and_then(|number| self.id_of(scan.document, number)),
-            times: scan.times.iter().map(String::as_str).collect(),
-            started: &self.started,
-        };
-        let chosen = fresh.and(again);
-        if !chosen.numbers.is_empty() {
+        let last = chosen.last().map(|row| row.number);
+        let id = last.and_then(|number| self.id_of(&document, number));
+        chosen.extend(self.promising(rows, again, &mut report)?);
+        if !chosen.is_empty() {
             self.ingest(rows, &chosen, &mut report)?;
         }
         if report.status != "error" {
             report.status = if report.rejected > 0 { "partial" } else { "success" };
         }
         // A row of an earlier run stands nowhere in this one.
-        let scanned = i64::try_from(report.scanned).unwrap_or(i64::MAX);
         for error in report.errors.iter_mut().filter(|error| error["row"].as_i64() > Some(scanned)) {
             error["row"] = Value::Null;
         }
-        let nothing = Progress { row: None, id: None, times: Vec::new(), started: &self.started };
-        report.state = State::moved(self.feed, if report.status == "error" { &nothing } else { &progress })?;
+        let progress =
+            if report.status == "error" { Progress::default() } else { Progress { row: last, id, times: scan.times } };
+        report.state = State::moved(self.feed, &self.started, progress)?;
         Ok(report)
     }
 
-    fn scan<'a>(&self, document: &'a Document) -> Result<Scan<'a>> {
+    fn scan(&self, document: &Document) -> Result<Scan> {
         let elements = document.elements().ok_or(OnceError::NotRows)?;
         let spec = &self.feed.spec;
-        let mut scan = Scan { document, rows: Vec::with_capacity(document.len()), times: Vec::new() };
+        let mut scan = Scan { rows: Vec::with_capacity(document.len()), ..Scan::default() };
         for (at, element) in elements.enumerate() {
             if at % 1000 == 0 {
                 pgrx::check_for_interrupts!();
@@ -201,18 +196,21 @@ impl Run<'_> {
     }
 
     /// Of the rows that could not be taken before, those that would be now: the others leave no job behind each time.
-    fn promising(&self, rows: Jsonb, again: Chosen, report: &mut Report) -> Result<Chosen> {
-        if again.numbers.is_empty() {
+    fn promising(&self, rows: Jsonb, again: Vec<Chosen>, report: &mut Report) -> Result<Vec<Chosen>> {
+        if again.is_empty() {
             return Ok(again);
         }
         let (work, _) = self.call(rows, &again, None, true)?;
-        report.rejected += work.outcomes.iter().filter(|(_, told)| !is_taken(told.outcome)).count();
         report.errors = work.errors();
-        Ok(again.only(|at| work.outcomes.get(at).is_some_and(|(_, told)| is_taken(told.outcome))))
+        let all = again.len();
+        let taken = again.into_iter().zip(&work.outcomes).filter(|(_, (_, told))| told.outcome.is_taken());
+        let taken: Vec<Chosen> = taken.map(|(row, _)| row).collect();
+        report.rejected += all - taken.len();
+        Ok(taken)
     }
 
     /// Hands the rows to the target, and notes what has become of them.
-    fn ingest(&self, rows: Jsonb, chosen: &Chosen, report: &mut Report) -> Result<()> {
+    fn ingest(&self, rows: Jsonb, chosen: &[Chosen], report: &mut Report) -> Result<()> {
         let info = json!({"feed": self.feed.name, "run_id": self.id.to_string()});
         let (work, answer) = self.call(rows, chosen, Some(Jsonb::of(&info.to_string())), false)?;
         report.job = work.job;
@@ -226,11 +224,11 @@ impl Run<'_> {
         }
         let Some(job) = work.job else { return Ok(()) };
         self.remember(job, &work, chosen)?;
-        let count = |outcome: Outcome| work.outcomes.iter().filter(|(_, told)| told.outcome == outcome).count();
-        report.inserted = count(Outcome::Inserted);
-        report.updated = count(Outcome::Updated);
-        report.duplicates += count(Outcome::Duplicate) + count(Outcome::Unchanged);
-        report.rejected += count(Outcome::Rejected) + count(Outcome::Ambiguous);
+        let count = |name: &str| answer[name].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+        report.inserted = count("inserted");
+        report.updated = count("updated");
+        report.duplicates += count("duplicate") + count("unchanged");
+        report.rejected += count("rejected") + count("ambiguous");
         report.errors.extend(work.errors());
         report.errors.sort_by_key(|error| error["row"].as_i64());
         report.errors.truncate(NAMED);
@@ -241,7 +239,7 @@ impl Run<'_> {
     }
 
     /// Hands rows to the target, each with what the feed sets.
-    fn call(&self, rows: Jsonb, chosen: &Chosen, source_info: Option<Jsonb>, dry_run: bool) -> Result<(Work, Value)> {
+    fn call(&self, rows: Jsonb, chosen: &[Chosen], source_info: Option<Jsonb>, dry_run: bool) -> Result<(Work, Value)> {
         // Of an earlier run only the record of the rejection has the row.
         let sql = format!(
             "SELECT jsonb_agg(CASE WHEN jsonb_typeof(r.value) = 'object' THEN r.value || coalesce(f.spec -> 'set', '{{}}') ELSE r.value END ORDER BY u.n) \
@@ -251,79 +249,40 @@ impl Run<'_> {
             spi::own("import_rejects")?,
             spi::own("feeds")?
         );
-        let args = [rows.into(), self.feed.id.into(), chosen.numbers.clone().into(), chosen.rejects.clone().into()];
+        let numbers: Vec<i64> = chosen.iter().map(|row| row.number).collect();
+        let rejects: Vec<Option<i64>> = chosen.iter().map(|row| row.reject).collect();
+        let on_record = rejects.iter().map(Option::is_some).collect();
+        let args = [rows.into(), self.feed.id.into(), numbers.clone().into(), rejects.into()];
         spi::with_row(&sql, &args, |row| {
             let call = Call {
-                target: &self.feed.target,
-                given: Given::json(row.need(1)?),
                 source_info,
                 dry_run,
-                told_by_row: false,
-                numbers: Some(chosen.numbers.clone()),
-                on_record: chosen.rejects.iter().map(Option::is_some).collect(),
+                numbers: Some(numbers),
+                on_record,
                 keeps_ambiguous: true,
+                ..Call::of(&self.feed.target, Given::json(row.need(1)?))
             };
             call.run()
         })
     }
 
     /// What was taken is known from now on; what was not, to be tried again. What was rejected once and taken now is resolved.
-    fn remember(&self, job: Uuid, work: &Work, chosen: &Chosen) -> Result<()> {
-        let rejects = spi::own("import_rejects")?;
-        let new = format!("SELECT line, id FROM {rejects} WHERE job_id = $1");
+    fn remember(&self, job: Uuid, work: &Work, chosen: &[Chosen]) -> Result<()> {
+        let new = format!("SELECT line, id FROM {} WHERE job_id = $1", spi::own("import_rejects")?);
         let new: HashMap<i64, i64> =
             spi::fresh(&new, &[job.into()], |row| Ok((row.need(1)?, row.need(2)?)))?.into_iter().collect();
-        let rows = chosen.fingerprints.iter().zip(&chosen.rejects).zip(&work.outcomes);
-        let taken = rows.map(|((fingerprint, reject), (number, told))| {
-            if is_taken(told.outcome) {
-                return Some((*fingerprint, None));
+        let rows = || chosen.iter().zip(&work.outcomes);
+        let known = rows().filter_map(|(row, (number, told))| {
+            if told.outcome.is_taken() {
+                return Some((row.fingerprint, None));
             }
             // What is on no record is new again in the next run.
-            Some((*fingerprint, Some(reject.or_else(|| new.get(number).copied())?)))
+            Some((row.fingerprint, Some(row.reject.or_else(|| new.get(number).copied())?)))
         });
-        let taken = taken.flatten();
-        state::take(self.feed, job, &taken.collect::<Vec<_>>())?;
-        let resolved = chosen.rejects.iter().zip(&work.outcomes);
-        let resolved: Vec<i64> =
-            resolved.filter(|(_, (_, told))| is_taken(told.outcome)).filter_map(|(reject, _)| *reject).collect();
-        if !resolved.is_empty() {
-            let resolve = format!(
-                "UPDATE {rejects} SET resolved_at = clock_timestamp(), resolved_by_job = $2 WHERE id = ANY ($1) AND resolved_at IS NULL \
-                 AND relation_schema = $3 AND relation_name = $4"
-            );
-            let relation = &self.feed.target.table.relation;
-            let (schema, name) = (relation.schema.as_str().into(), relation.name.as_str().into());
-            spi::write(&resolve, &[resolved.into(), job.into(), schema, name])?;
-        }
-        Ok(())
+        state::take(self.feed, job, &known.collect::<Vec<_>>())?;
+        let taken = rows().filter(|(_, (_, told))| told.outcome.is_taken());
+        rows::resolve(&self.feed.target.table.relation, taken.filter_map(|(row, _)| row.reject).collect(), Some(job))
     }
-}
-
-impl Chosen {
-    fn add(&mut self, number: i64, fingerprint: Fingerprint, reject: Option<i64>) {
-        self.numbers.push(number);
-        self.fingerprints.push(fingerprint);
-        self.rejects.push(reject);
-    }
-
-    fn and(mut self, other: Self) -> Self {
-        self.numbers.extend(other.numbers);
-        self.fingerprints.extend(other.fingerprints);
-        self.rejects.extend(other.rejects);
-        self
-    }
-
-    fn only(&self, is_wanted: impl Fn(usize) -> bool) -> Self {
-        let mut chosen = Self::default();
-        for at in (0..self.numbers.len()).filter(|at| is_wanted(*at)) {
-            chosen.add(self.numbers[at], self.fingerprints[at], self.rejects[at]);
-        }
-        chosen
-    }
-}
-
-fn is_taken(outcome: Outcome) -> bool {
-    !matches!(outcome, Outcome::Rejected | Outcome::Ambiguous)
 }
 
 /// The text of a value that is sure to be a time.

@@ -14,14 +14,14 @@ pub struct State {
     last_time: Option<TimestampWithTimeZone>,
 }
 
-/// What is new about a feed after a run.
-pub struct Progress<'p> {
+/// What is new about a feed after a run; nothing by default.
+#[derive(Default)]
+pub struct Progress {
     /// Where the last row that was new stood, and what it is known by.
     pub row: Option<i64>,
     pub id: Option<String>,
     /// The times of the rows, as texts that are sure to be times; one that is yet to come tells nothing of how far the feed has come.
-    pub times: Vec<&'p str>,
-    pub started: &'p str,
+    pub times: Vec<String>,
 }
 
 fn table() -> Result<Relation> {
@@ -56,27 +56,26 @@ impl State {
         spi::read_one("SELECT $1 - $2::interval", &[time.into(), overlap.into()], |row| row.get(1))
     }
 
-    /// Moves the state on; gives it as answers tell it.
-    pub fn moved(feed: &Feed, progress: &Progress<'_>) -> Result<Value> {
-        feed.plan_next()?;
+    /// Moves the state on by a run that began at `started`; gives it as answers tell it.
+    pub fn moved(feed: &Feed, started: &str, progress: Progress) -> Result<Value> {
         let update = format!(
             "UPDATE {} SET last_processed_row = coalesce($2, last_processed_row), \
                last_processed_id = CASE WHEN $2 IS NULL THEN last_processed_id ELSE $3 END, \
                last_processed_time = greatest(last_processed_time, (SELECT max(u.t::timestamptz) FROM unnest($4) AS u(t) \
                  WHERE u.t::timestamptz <= $5::timestamptz)), \
-               last_run_at = $5::timestamptz \
+               last_run_at = $5::timestamptz, next_run_at = to_timestamp($6) \
              WHERE feed = $1 RETURNING jsonb_build_object('last_processed_row', last_processed_row, \
                'last_processed_id', last_processed_id, 'last_processed_time', last_processed_time, 'last_run_at', last_run_at, \
                'next_run_at', next_run_at)",
             table()?
         );
-        let times: Vec<String> = progress.times.iter().map(|time| time.to_string()).collect();
         let args = [
             feed.name.as_str().into(),
             progress.row.into(),
-            progress.id.clone().into(),
-            times.into(),
-            progress.started.into(),
+            progress.id.into(),
+            progress.times.into(),
+            started.into(),
+            feed.next()?.into(),
         ];
         let state = spi::fresh(&update, &args, |row| row.need::<pgrx::JsonB>(1))?;
         Ok(state.into_iter().next().map(|state| state.0).unwrap_or_default())

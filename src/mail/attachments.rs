@@ -170,7 +170,7 @@ fn store_one(
     }
     let mut stored = store(kit, &mailbox, std::slice::from_ref(content))?;
     let stored = stored.pop().ok_or_else(gone)?;
-    let (now, actor) = (ledger::now()?, ledger::current_role()?);
+    let (now, actor) = (spi::now()?, spi::current_role()?);
     ledger::append(kit, mailbox.org, &[saved(&stored, &now, &actor, None)])?;
     Ok((stored, false))
 }

@@ -105,7 +105,7 @@ impl Sync<'_> {
         for table in ["mail_threads", super::MAIN] {
             self.kit.require(table, &["SELECT", "INSERT", "UPDATE"])?;
         }
-        let started = ledger::now()?;
+        let started = spi::now()?;
         let document = Document::of(messages);
         let trees = document.trees().ok_or(OnceError::NotMessages)?;
         let (mut read, mut errors): (Vec<(i64, Message)>, Vec<Value>) = (Vec::new(), Vec::new());
@@ -126,14 +126,9 @@ impl Sync<'_> {
         let dates = Self::dates(&read)?;
         let rows = read.iter().zip(&dates).map(|((_, message), date)| self.row(message, date.as_deref()));
         let call = Call {
-            target: &self.kit.target,
-            given: Given::Fields(rows.collect()),
             source_info: self.given,
-            dry_run: false,
-            told_by_row: false,
             numbers: Some(read.iter().map(|(number, _)| *number).collect()),
-            on_record: Vec::new(),
-            keeps_ambiguous: false,
+            ..Call::of(&self.kit.target, Given::Fields(rows.collect()))
         };
         let (work, taken) = call.run()?;
         let job = work.job.map(|job| job.to_string()).unwrap_or_default();
@@ -148,7 +143,7 @@ impl Sync<'_> {
             (answer["sqlstate"], answer["message"]) = (taken["sqlstate"].clone(), taken["message"].clone());
             answer["errors"] = errors.into();
             self.close(taken["message"].as_str(), false)?;
-            let ended = ledger::now()?;
+            let ended = spi::now()?;
             let payload = json!({"messages": total, "sqlstate": taken["sqlstate"]});
             answer["ledger_head"] = self.tell(vec![
                 self.event("sync.started", &started, &correlation),
@@ -183,7 +178,7 @@ impl Sync<'_> {
             answer[name] = value;
         }
 
-        let ended = ledger::now()?;
+        let ended = spi::now()?;
         let mut events = vec![self.event("sync.started", &started, &correlation)];
         for (thread, provider_id) in &done.new_threads {
             events.push(Event {

@@ -36,11 +36,6 @@ pub struct Event<'a> {
     pub payload: Value,
 }
 
-/// The time, as events have it.
-pub fn now() -> Result<String> {
-    spi::known_one("SELECT to_json(clock_timestamp()) #>> '{}'", &[], |row| row.need(1))
-}
-
 /// Writes events to the ledger of an org, in order, in one statement. Other writers of the org wait until the transaction ends.
 ///
 /// # Errors
@@ -115,11 +110,11 @@ fn append_ledger_event(
     let kit = Kit::of(target)?;
     let actor = match actor {
         Some(actor) => actor,
-        None => current_role()?,
+        None => spi::current_role()?,
     };
     let event = Event {
         event_type: &event_type,
-        occurred_at: &now()?,
+        occurred_at: &spi::now()?,
         actor: &actor,
         entity_type: entity_type.as_deref(),
         entity_id,
@@ -128,10 +123,6 @@ fn append_ledger_event(
     };
     let head = append_with(&kit, org, &[event], Some(payload))?;
     Ok(TableIterator::once((head.number, head.hash)))
-}
-
-pub fn current_role() -> Result<String> {
-    spi::known_one("SELECT current_user::text", &[], |row| row.need(1))
 }
 
 /// Whether the ledger of an org is as it was written: every event there, in its place, with its content.

@@ -54,7 +54,7 @@ impl Undoing {
             self.delete_empty_threads(mailbox)?;
             self.reopen(mailbox)?;
         }
-        let (now, actor) = (ledger::now()?, ledger::current_role()?);
+        let (now, actor) = (spi::now()?, spi::current_role()?);
         let job = self.job.to_string();
         for mailbox in &self.mailboxes {
             let event = Event {

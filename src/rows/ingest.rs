@@ -116,16 +116,7 @@ fn run(
     let target = Target::open(target)?;
     let rows = rows.ok_or_else(|| null("rows"))?;
     let dry_run = dry_run.ok_or_else(|| null("dry_run"))?;
-    let call = Call {
-        target: &target,
-        given: Given::json(rows),
-        source_info,
-        dry_run,
-        told_by_row,
-        numbers: None,
-        on_record: Vec::new(),
-        keeps_ambiguous: false,
-    };
+    let call = Call { source_info, dry_run, told_by_row, ..Call::of(&target, Given::json(rows)) };
     spi::exact(&target.spec.timezone, || call.run())
 }
 
@@ -143,6 +134,22 @@ pub struct Call<'t> {
     pub on_record: Vec<bool>,
     /// Whether rows that found several records are kept with the rejected ones, whatever the spec says.
     pub keeps_ambiguous: bool,
+}
+
+impl<'t> Call<'t> {
+    /// One that is like any other but for its rows.
+    pub fn of(target: &'t Target, given: Given<'t>) -> Self {
+        Self {
+            target,
+            given,
+            source_info: None,
+            dry_run: false,
+            told_by_row: false,
+            numbers: None,
+            on_record: Vec::new(),
+            keeps_ambiguous: false,
+        }
+    }
 }
 
 impl Call<'_> {

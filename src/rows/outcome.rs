@@ -32,6 +32,11 @@ impl Outcome {
             Self::Rejected => "rejected",
         }
     }
+
+    /// Whether the row has found its place, be it one that was there.
+    pub fn is_taken(self) -> bool {
+        !matches!(self, Self::Ambiguous | Self::Rejected)
+    }
 }
 
 /// What is told of a row.
@@ -61,8 +66,7 @@ pub struct Work {
 impl Work {
     /// The first of the rows that were not taken, each with its number and why.
     pub fn faulty(&self) -> impl Iterator<Item = (i64, &Refusal)> {
-        let is_faulty = |told: &Told| matches!(told.outcome, Outcome::Rejected | Outcome::Ambiguous);
-        let faulty = self.outcomes.iter().filter(move |(_, told)| is_faulty(told)).take(NAMED);
+        let faulty = self.outcomes.iter().filter(|(_, told)| !told.outcome.is_taken()).take(NAMED);
         faulty.filter_map(|(number, told)| Some((*number, told.refusal.as_deref()?)))
     }
 
@@ -76,8 +80,8 @@ impl Work {
     pub fn count(&self, succeeded: bool, answer: &mut Value) {
         answer["total"] = json!(self.outcomes.len());
         for outcome in Outcome::ALL {
-            let at_fault = matches!(outcome, Outcome::Ambiguous | Outcome::Rejected);
-            let is_one = |told: &Told| told.outcome == outcome && (succeeded || (at_fault && told.refusal.is_some()));
+            let is_one =
+                |told: &Told| told.outcome == outcome && (succeeded || (!outcome.is_taken() && told.refusal.is_some()));
             answer[outcome.name()] = json!(self.outcomes.iter().filter(|(_, told)| is_one(told)).count());
         }
     }

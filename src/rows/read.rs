@@ -316,11 +316,7 @@ fn check(texts: &[&str], column: &Column, from: usize, refused: &mut Vec<(usize,
 
 /// Whether a value counts as none.
 fn is_nothing(target: &Target, json: &Json<'_>) -> bool {
-    match json {
-        Json::Null => true,
-        Json::String(text) => target.spec.blank == Blank::Null && text.trim().is_empty(),
-        _ => false,
-    }
+    *json == Json::Null || (target.spec.blank == Blank::Null && json.is_blank())
 }
 
 /// Whether an array's text is of one that holds others.

@@ -7,6 +7,7 @@ use super::target::Target;
 use crate::backend::Jsonb;
 use crate::error::{OnceError, Result};
 use crate::{jobs, spi};
+use once_core::ident::Relation;
 use once_core::spec::Spec;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -57,6 +58,20 @@ pub fn write(
     spi::write(&insert, &args).map(drop)
 }
 
+/// Notes that a job has taken these rejected rows of a table.
+pub fn resolve(relation: &Relation, ids: Vec<i64>, job: Option<Uuid>) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let resolve = format!(
+        "UPDATE {} SET resolved_at = clock_timestamp(), resolved_by_job = $2 WHERE id = ANY ($1) AND resolved_at IS NULL \
+         AND relation_schema = $3 AND relation_name = $4",
+        spi::own("import_rejects")?
+    );
+    let (schema, name) = (relation.schema.as_str().into(), relation.name.as_str().into());
+    spi::write(&resolve, &[ids.into(), job.into(), schema, name]).map(drop)
+}
+
 /// Takes the rejected rows of a job in again, as a job of its own, now that their cause may be mended. Those that are taken
 /// count as resolved; the others stay on record with the first job.
 ///
@@ -92,25 +107,20 @@ fn replay_rejects(p_job_id: Option<Uuid>) -> std::result::Result<JsonB, ErrorRep
             return Ok(answer);
         }
         let call = Call {
-            target: &target,
-            given: Given::json(rows),
             source_info: Some(info),
-            dry_run: false,
-            told_by_row: false,
             numbers: Some(numbers),
             on_record: vec![true; ids.len()],
-            keeps_ambiguous: false,
+            ..Call::of(&target, Given::json(rows))
         };
         let (work, answer) = spi::exact(&target.spec.timezone, || call.run())?;
-        let taken = |outcome: Outcome| !matches!(outcome, Outcome::Rejected | Outcome::Ambiguous);
-        let resolved: Vec<i64> =
-            ids.iter().zip(&work.outcomes).filter(|(_, (_, told))| taken(told.outcome)).map(|(id, _)| *id).collect();
-        if answer["success"] == json!(true) && !resolved.is_empty() {
-            let resolve = format!(
-                "UPDATE {} SET resolved_at = clock_timestamp(), resolved_by_job = $2 WHERE id = ANY ($1)",
-                spi::own("import_rejects")?
-            );
-            spi::write(&resolve, &[resolved.into(), work.job.into()])?;
+        let resolved: Vec<i64> = ids
+            .iter()
+            .zip(&work.outcomes)
+            .filter(|(_, (_, told))| told.outcome.is_taken())
+            .map(|(id, _)| *id)
+            .collect();
+        if answer["success"] == json!(true) {
+            resolve(&job.relation, resolved, work.job)?;
         }
         Ok(answer)
     })?;

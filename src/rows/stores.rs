@@ -193,6 +193,14 @@ pub fn updates(
     store
 }
 
+/// The value of a cell of a new record: where it awaits what reference `reference` makes, that.
+fn filled<'c>(cell: &'c Cell<'_>, reference: Option<usize>, made: Option<&'c Made>) -> Option<&'c str> {
+    match reference.and_then(|at| Some((at, awaited(cell)?))) {
+        Some(which) => made.and_then(|made| made.get(&which)).map(String::as_str),
+        None => cell.text(),
+    }
+}
+
 /// The groups as statements read them, each with the first of its keys.
 pub struct Inserts {
     pub store: Store,
@@ -245,10 +253,8 @@ pub fn inserts<'a>(
         let mut values = vec![Some(label.as_str()), Some(key.as_str())];
         for (slot, column) in named.iter().enumerate() {
             let cell = row.cell(slot);
-            values.push(match referring[slot].and_then(|at| Some((at, awaited(cell)?))) {
-                Some(which) => made.and_then(|made| made.get(&which)).map(String::as_str),
-                None => cell.text().map(|text| sets.get(&(slot, text)).map_or(text, String::as_str)),
-            });
+            let text = filled(cell, referring[slot], made);
+            values.push(text.map(|text| sets.get(&(slot, text)).map_or(text, String::as_str)));
             if column.is_some_and(|column| column.merge == Merge::Overwrite) {
                 values.push(Some(if *cell == Cell::Missing { "false" } else { "true" }));
             }
@@ -300,12 +306,8 @@ impl<'o> Order<'o> {
             let row = matched.merged(batch, *group);
             let mut ranks = [Rank::Null; Self::MOST];
             for (rank, (slot, is_number)) in ranks.iter_mut().zip(&self.by) {
-                let cell = row.cell(*slot);
-                let awaited = self.made.and_then(|(made, referring)| Some((made, (referring[*slot]?, awaited(cell)?))));
-                let text = match awaited {
-                    Some((made, which)) => made.get(&which).map(String::as_str),
-                    None => cell.text(),
-                };
+                let reference = self.made.and_then(|(_, referring)| referring[*slot]);
+                let text = filled(row.cell(*slot), reference, self.made.map(|(made, _)| made));
                 *rank = match (text, is_number) {
                     (Some(text), true) => text.parse().map_or(Rank::Null, Rank::Number),
                     (Some(text), false) => Rank::Text(text),

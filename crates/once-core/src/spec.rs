@@ -41,11 +41,7 @@ impl Spec {
     /// # Errors
     /// The first field that is unknown, of the wrong type, or at odds with another one.
     pub fn parse(json: &str) -> Result<Self, SpecError> {
-        let value: Value = serde_json::from_str(json)
-            .map_err(|e| wrong("spec", format!("the spec can't be read: {e}"), "Write it as one JSON object."))?;
-        let Value::Object(mut fields) = value else {
-            return Err(wrong("spec", "the spec is not a JSON object", r#"Write it as {"key": ["code"], …}."#));
-        };
+        let mut fields = object(json, r#"Write it as {"key": ["code"], …}."#)?;
         match fields.remove("kind") {
             None if fields.contains_key("match") => Ok(Self::Rows(RowsSpec::read(fields)?)),
             None => Ok(Self::Bulk(BulkSpec::read(fields)?)),
@@ -82,6 +78,16 @@ impl Spec {
             Self::Document(_) => "document",
             Self::Rows(_) => "rows",
         }
+    }
+}
+
+/// The fields of a spec; `example` shows one to whom gave something else.
+pub(crate) fn object(json: &str, example: &str) -> Result<Map<String, Value>, SpecError> {
+    let value = serde_json::from_str(json)
+        .map_err(|e| wrong("spec", format!("the spec can't be read: {e}"), "Write it as one JSON object."))?;
+    match value {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(wrong("spec", "the spec is not a JSON object", example)),
     }
 }
 

@@ -19,11 +19,7 @@ pub(super) fn refer<'a>(
     let beside_id = batch.slot(reference.field).is_some_and(|slot| line.cell(slot).text().is_some());
     let other = &reference.target;
     let scope = other.spec.scope.as_ref().and_then(|name| other.field(name));
-    let says = |(field, json): &(usize, Json<'_>)| {
-        Some(*field) != scope
-            && !matches!(json, Json::Null)
-            && !matches!(json, Json::String(text) if text.trim().is_empty())
-    };
+    let says = |(field, json): &(usize, Json<'_>)| Some(*field) != scope && !json.is_blank();
     if !given.iter().any(says) {
         return None;
     }
@@ -63,7 +59,7 @@ pub(super) fn links<'a>(
     for ((json, (_, column)), source) in given.into_iter().zip(&link.columns[1..]).zip(&link.sources) {
         let kind = kind(column);
         let one = |json: Json<'_>| -> std::result::Result<Option<Cell<'a>>, Refusal> {
-            if json == Json::Null || matches!(json, Json::String(text) if text.trim().is_empty()) {
+            if json.is_blank() {
                 return Ok(None);
             }
             match kind.read(&json) {

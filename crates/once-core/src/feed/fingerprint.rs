@@ -8,8 +8,10 @@ pub type Fingerprint = [u8; 16];
 /// Of a row's fields, in the order of `jsonb`; where `row_id` names fields and the row has all of them, of these alone.
 pub fn fingerprint<'a>(fields: impl Iterator<Item = (&'a str, Json<'a>)>, row_id: &[String]) -> Fingerprint {
     let fields: Vec<(&str, Json<'a>)> = fields.collect();
-    let named: Vec<&(&str, Json<'a>)> =
-        row_id.iter().filter_map(|name| fields.iter().find(|(field, json)| field == name && has_value(json))).collect();
+    let named: Vec<&(&str, Json<'a>)> = row_id
+        .iter()
+        .filter_map(|name| fields.iter().find(|(field, json)| field == name && !json.is_blank()))
+        .collect();
     let mut hasher = Sha256::new();
     if !row_id.is_empty() && named.len() == row_id.len() {
         hasher.update(b"id");
@@ -19,10 +21,6 @@ pub fn fingerprint<'a>(fields: impl Iterator<Item = (&'a str, Json<'a>)>, row_id
     }
     let hash = hasher.finalize();
     hash.first_chunk().copied().unwrap_or_default()
-}
-
-fn has_value(json: &Json<'_>) -> bool {
-    !matches!(json, Json::Null) && !matches!(json, Json::String(text) if text.trim().is_empty())
 }
 
 /// Each text with its length before it, so that no two rows read alike.

@@ -1,7 +1,7 @@
 //! The spec of a feed: what `create_feed` takes.
 
 use super::Schedule;
-use crate::spec::{SpecError, require_fields, typed, wrong};
+use crate::spec::{SpecError, object, require_fields, typed, wrong};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -130,11 +130,7 @@ impl FeedSpec {
     /// # Errors
     /// The first field that is unknown, of the wrong type, or can't be meant.
     pub fn parse(json: &str) -> Result<Self, SpecError> {
-        let value: Value = serde_json::from_str(json)
-            .map_err(|e| wrong("spec", format!("the spec can't be read: {e}"), "Write it as one JSON object."))?;
-        let Value::Object(fields) = value else {
-            return Err(wrong("spec", "the spec is not a JSON object", r#"Write it as {"row_id": ["id"], …}, or {}."#));
-        };
+        let fields = object(json, r#"Write it as {"row_id": ["id"], …}, or {}."#)?;
         require_fields(&fields, &Self::FIELDS)?;
         for (field, value) in &fields {
             match field.as_str() {

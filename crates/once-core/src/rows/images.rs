@@ -35,15 +35,16 @@ pub struct Referring {
     pub holds_values: bool,
 }
 
+/// That an image `m` is of the record `t`, which these columns name.
+pub(super) fn joins(identity: &[Column]) -> String {
+    let parts = identity.iter().enumerate();
+    let parts = parts.map(|(at, c)| format!("{} = CAST(m.identity[{}] AS {})", c.of("t"), at + 1, c.sql_type));
+    parts.collect::<Vec<_>>().join(" AND ")
+}
+
 impl Images<'_> {
     fn joins(&self) -> String {
-        let parts: Vec<String> = self
-            .identity
-            .iter()
-            .enumerate()
-            .map(|(at, c)| format!("{} = CAST(m.identity[{}] AS {})", c.of("t"), at + 1, c.sql_type))
-            .collect();
-        parts.join(" AND ")
+        joins(self.identity)
     }
 
     fn of_job(&self, action: &str) -> String {

@@ -331,16 +331,13 @@ impl Table {
     /// The records that job `$1` made and that are there, in the order of its rows: what names each as one text, and its values of
     /// these columns as texts.
     pub fn made(&self, images: &Relation, columns: &[&Column]) -> String {
-        let parts = self.identity.iter().enumerate();
-        let joins: Vec<String> =
-            parts.map(|(at, c)| format!("{} = CAST(m.identity[{}] AS {})", c.of("t"), at + 1, c.sql_type)).collect();
         format!(
             "SELECT {}, {} FROM {images} m JOIN {} t ON {} \
              WHERE m.job_id = $1 AND m.part = 0 AND m.action = '{INSERTED}' ORDER BY m.number",
             self.name("t"),
             texts(&columns.iter().map(|column| column.text("t")).collect::<Vec<_>>()),
             self.relation,
-            joins.join(" AND ")
+            super::images::joins(&self.identity)
         )
     }
 

@@ -32,6 +32,15 @@ impl Json<'_> {
         }
     }
 
+    /// Whether it says nothing: null, or a text of white space.
+    pub fn is_blank(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::String(text) => text.trim().is_empty(),
+            _ => false,
+        }
+    }
+
     /// The value as JSON.
     pub fn written(&self) -> Cow<'_, str> {
         match self {
