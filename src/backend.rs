@@ -5,6 +5,7 @@ pub mod catalogs;
 mod glance;
 pub mod json;
 pub mod store;
+pub mod stream;
 pub mod tuples;
 
 pub use glance::{Glance, Registration, relation_oid};

@@ -59,6 +59,7 @@ pub enum OnceError {
     LongName { name: String },
     NotCheckedSinceStaging { target: String, scope: String, now: i64, then: Option<i64> },
     StagingEmptied { target: String, staging: Relation, scope: String },
+    RowNumbersRepeat { staging: Relation },
     JobState { id: String, status: String },
     RowsHidden { id: String, found: i64, written: i64 },
     RowsMoved { id: String, found: i64, written: i64 },
@@ -438,6 +439,12 @@ impl OnceError {
                     None => format!("Scope {scope}: {now} rows are staged, and duplicates were never marked."),
                 },
                 "Mark duplicates again, then go on.",
+            ),
+            Self::RowNumbersRepeat { staging } => parts(
+                ERRCODE_UNIQUE_VIOLATION,
+                format!("rows of {staging} have the same row_number"),
+                "Duplicates are told by the row_number, which the database gives; somebody gave it himself.",
+                format!("Leave row_number out where rows are staged, or number them anew: UPDATE {staging} SET row_number = DEFAULT;"),
             ),
             Self::StagingEmptied { target, staging, scope } => parts(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

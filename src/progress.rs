@@ -22,11 +22,14 @@ pub enum Phase {
     Validating = 3,
     Inserting = 4,
     Deleting = 5,
+    Comparing = 6,
 }
 
 /// An open progress report, closed when dropped.
 pub struct Progress {
     done: i64,
+    told: i64,
+    step: i64,
 }
 
 impl Progress {
@@ -34,25 +37,35 @@ impl Progress {
     pub fn start(relation: Oid) -> Self {
         backend::progress_start(relation);
         backend::progress_set(AT_MARK, MARK);
-        Self { done: 0 }
+        Self { done: 0, told: 0, step: 10_000 }
+    }
+
+    /// Says after how many rows to tell.
+    pub fn every(mut self, step: i64) -> Self {
+        self.step = step;
+        self
     }
 
     /// Begins a phase of `total` rows.
     pub fn phase(&mut self, phase: Phase, total: i64) {
         backend::progress_set(AT_TOTAL, total);
-        self.set_done(0);
+        self.done = 0;
+        self.tell();
         backend::progress_set(AT_PHASE, phase as i64);
     }
 
-    /// Says that `rows` more are done.
-    pub fn advance(&mut self, rows: i64) {
-        self.set_done(self.done.saturating_add(rows));
+    /// Says that one more row is done.
+    pub fn advance(&mut self) {
+        self.done += 1;
+        if self.done - self.told >= self.step {
+            self.tell();
+        }
     }
 
-    fn set_done(&mut self, done: i64) {
-        self.done = done;
-        backend::progress_set(AT_DONE, done);
-        backend::progress_set(AT_ROWS_AS_COPY, done);
+    fn tell(&mut self) {
+        self.told = self.done;
+        backend::progress_set(AT_DONE, self.done);
+        backend::progress_set(AT_ROWS_AS_COPY, self.done);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::backend;
 use crate::backend::store::Store;
 use crate::backend::tuples::{self, Tuples};
+use crate::backend::stream;
 use crate::error::{OnceError, Result};
 use once_core::ident::Relation;
 use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};
@@ -111,6 +112,13 @@ pub fn fresh<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>)
     Spi::connect_mut(|client| collect(client.update(sql, None, args)?, map))
 }
 
+/// As `fresh`, with each row handed on as it comes: none is kept, and the statement may be read in parallel. Gives the
+/// number of rows that it read or wrote. `each` may not ask the database.
+pub fn each(sql: &str, args: &[Arg], mut each: impl FnMut(&Row<'_>) -> Result<()>) -> Result<i64> {
+    let rows = Spi::connect_mut(|_| stream::run(sql, args, &mut |row| each(&Row(row))))?;
+    i64::try_from(rows).map_err(|_| OnceError::Internal("row count out of range".into()))
+}
+
 /// As `read`, of a statement that gives exactly one row.
 pub fn read_one<T>(sql: &str, args: &[Arg], map: impl FnMut(&Row<'_>) -> Result<T>) -> Result<T> {
     only(read(sql, args, map)?)
@@ -130,9 +138,25 @@ fn only<T>(mut rows: Vec<T>) -> Result<T> {
 
 /// Runs `work`, a statement over many rows, with the planner held to hash and merge joins: their cost grows with the
 /// rows, not with their product. Staging is often full before anything was analyzed, or was analyzed when other rows
-/// were in it, so that the planner may take a million rows for one.
+/// were in it, so that the planner may take a million rows for one; for the same reason the size of the tables alone
+/// says whether it is worth it to read them in parallel.
 pub fn planned<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    with_settings(&[("enable_nestloop", "off"), ("enable_hashjoin", "on"), ("enable_mergejoin", "on")], work)
+    with_settings(&JOINED, work)
+}
+
+const JOINED: [(&str, &str); 5] = [
+    ("enable_nestloop", "off"),
+    ("enable_hashjoin", "on"),
+    ("enable_mergejoin", "on"),
+    ("parallel_setup_cost", "0"),
+    ("parallel_tuple_cost", "0"),
+];
+
+/// As `planned`, for a statement that groups nearly as many rows as there are: sorting them can be done in parallel, and
+/// takes no more memory than it may.
+pub fn sorted<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let sorted = [("enable_hashagg", "off"), ("enable_sort", "on"), ("enable_gathermerge", "on")];
+    with_settings(&[&JOINED[..], &sorted].concat(), work)
 }
 
 /// Runs `work`, a statement over a few rows of a table, with the planner held to indexes: it may take the table for a
@@ -251,6 +275,12 @@ pub fn own(name: &str) -> Result<Relation> {
 /// The time by the clock, in ISO 8601 with its zone.
 pub fn now() -> Result<String> {
     known_one("SELECT to_json(clock_timestamp()) #>> '{}'", &[], |row| row.need(1))
+}
+
+/// Whether the transaction keeps the snapshot that it began with, so that it can't see what commits meanwhile.
+pub fn is_snapshot_kept() -> Result<bool> {
+    let kept = "SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable')";
+    known_one(kept, &[], |row| row.need(1))
 }
 
 pub fn current_role() -> Result<String> {

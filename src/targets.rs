@@ -432,10 +432,5 @@ fn require_staging(staging: &Table, production: &Table, spec: &BulkSpec, columns
         );
         return Err(wrong_column(staging, number, "must be NOT NULL and assigned by the database".into(), statement));
     }
-    let mut numbered: Vec<String> = spec.scope.iter().cloned().collect();
-    numbered.push("row_number".into());
-    if catalog::unique_index(staging.oid, &numbered)?.is_none() {
-        return Err(no_unique_index(&staging.relation, &numbered, ""));
-    }
     Ok(())
 }

@@ -5,7 +5,7 @@ CREATE VIEW @extschema@.import_progress AS
 SELECT p.pid,
        a.usename AS role,
        pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation,
-       (ARRAY['counting', 'marking duplicates', 'validating', 'inserting', 'deleting'])[p.param12] AS phase,
+       (ARRAY['counting', 'marking duplicates', 'validating', 'inserting', 'deleting', 'comparing'])[p.param12] AS phase,
        p.param13 AS rows_done,
        p.param14 AS rows_total,
        a.query_start AS started_at
@@ -18,4 +18,4 @@ LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespa
 WHERE p.param11 OPERATOR(pg_catalog.=) 1869505381;
 GRANT SELECT ON @extschema@.import_progress TO PUBLIC;
 COMMENT ON VIEW @extschema@.import_progress IS
-  'Running jobs of this database: process, role, target table, phase, rows done and total of the phase, and since when. rows_done moves while duplicates are marked, chunk by chunk; the other phases are one statement each.';
+  'Running jobs of this database: process, role, target table, phase, rows done and total of the phase, and since when. rows_done moves while rows are written: marked, inserted, deleted; what only reads tells its total alone.';

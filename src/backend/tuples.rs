@@ -25,18 +25,10 @@ impl<'conn> Tuples<'conn> {
     /// The rows of the statement that was the last to run.
     pub fn of(result: SpiTupleTable<'conn>) -> Self {
         // SAFETY: Postgres sets this with every statement: NULL, or a result that lives as long as the SPI connection.
-        let (table, types) = unsafe {
+        let (table, row) = unsafe {
             let table = pg_sys::SPI_tuptable;
-            let types = match table.as_ref() {
-                Some(table) => {
-                    let columns = 1..=(*table.tupdesc).natts;
-                    columns.map(|column| pg_sys::SPI_gettypeid(table.tupdesc, column)).collect()
-                }
-                None => Vec::new(),
-            };
-            (table, types)
+            (table, table.as_ref().map_or_else(Row::empty, |table| Row::of(table.tupdesc)))
         };
-        let row = Row { values: vec![pg_sys::Datum::from(0); types.len()], nulls: vec![true; types.len()], types };
         Self { table, next: 0, row, _result: result }
     }
 
@@ -54,6 +46,35 @@ impl<'conn> Tuples<'conn> {
 }
 
 impl Row {
+    /// A row without columns.
+    pub(super) fn empty() -> Self {
+        Self { types: Vec::new(), values: Vec::new(), nulls: Vec::new() }
+    }
+
+    /// Room for rows of this shape.
+    ///
+    /// # Safety
+    /// The shape must be one.
+    pub(super) unsafe fn of(shape: pg_sys::TupleDesc) -> Self {
+        // SAFETY: as above.
+        let types: Vec<_> =
+            unsafe { (1..=(*shape).natts).map(|column| pg_sys::SPI_gettypeid(shape, column)).collect() };
+        Self { values: vec![pg_sys::Datum::from(0); types.len()], nulls: vec![true; types.len()], types }
+    }
+
+    /// Takes over the values of a row of this shape.
+    ///
+    /// # Safety
+    /// There must be as many as the row has columns.
+    pub(super) unsafe fn take(&mut self, values: *const pg_sys::Datum, nulls: *const bool) {
+        let columns = self.types.len();
+        // SAFETY: as above; both are copied to vectors of this length.
+        unsafe {
+            self.values.as_mut_ptr().copy_from_nonoverlapping(values, columns);
+            self.nulls.as_mut_ptr().copy_from_nonoverlapping(nulls, columns);
+        }
+    }
+
     /// The value, or `None` for NULL.
     pub fn get<T: IntoDatum + FromDatum>(&self, column: usize) -> Result<Option<T>, TryFromDatumError> {
         let number = NonZeroUsize::new(column).unwrap_or(NonZeroUsize::MIN);

@@ -12,10 +12,12 @@ use crate::error::{OnceError, Result};
 use crate::targets::{Scope, Target};
 use crate::{jobs, spi};
 use pgrx::JsonB;
+use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 
 /// Says in which scopes a file is staged already, and keeps others from staging it until this transaction ends.
 ///
@@ -240,16 +242,12 @@ fn forget_void(target: &Target) -> Result<()> {
         return Ok(()); // rows that a policy hides are not gone
     }
     let (files, of) = (spi::own("staged_files")?, staging::by_scope_column(target));
-    // The lowest number is read off the index, whatever the planner thinks of the table.
-    let void = format!(
-        "SELECT l.scope FROM (SELECT DISTINCT f.scope FROM {files} f \
-           WHERE f.staging_schema = $1 AND f.staging_name = $2 AND {of} AND f.rows > 0) l \
-         WHERE (SELECT min(s.row_number) FROM {} s WHERE {}) IS NULL",
-        target.bulk.staging,
-        target.bulk.staged_in("l.scope")
-    );
     let named = || staging::named(&target.bulk.staging);
-    let mut found = spi::fresh(&void, &named(), |row| Ok(target.recorded_scope(row.need(1)?)))?;
+    let listed = format!(
+        "SELECT DISTINCT f.scope FROM {files} f WHERE f.staging_schema = $1 AND f.staging_name = $2 AND {of} AND f.rows > 0"
+    );
+    let listed = spi::known_fresh(&listed, &named(), |row| row.need::<String>(1))?;
+    let mut found: Vec<Scope> = without_rows(target, listed)?.into_iter().map(|s| target.recorded_scope(s)).collect();
     // What a crash has emptied is lost, and not to be forgotten before it is cleared or staged again.
     let lost = staging::emptied(target, &found.iter().collect::<Vec<_>>())?;
     found.retain(|scope| !lost.contains(&scope.text));
@@ -262,13 +260,49 @@ fn forget_void(target: &Target) -> Result<()> {
     let forget = format!(
         "UPDATE {files} e SET rows = 0 FROM (SELECT f.scope, f.sha256, f.staged_at FROM {files} f \
            WHERE f.staging_schema = $1 AND f.staging_name = $2 AND f.{of} AND f.rows > 0 AND f.scope = ANY ($3) \
-           AND f.scope IN ({void})) seen \
+           AND NOT EXISTS (SELECT FROM {} s WHERE {})) seen \
          WHERE e.staging_schema = $1 AND e.staging_name = $2 AND e.{of} AND e.scope = seen.scope \
-         AND e.sha256 = seen.sha256 AND e.staged_at = seen.staged_at"
+         AND e.sha256 = seen.sha256 AND e.staged_at = seen.staged_at",
+        target.bulk.staging,
+        target.bulk.staged_in("f.scope")
     );
     let [schema, name] = named();
     let texts: Vec<String> = found.into_iter().map(|scope| scope.text).collect();
     spi::write(&forget, &[schema, name, texts.into()]).map(drop)
+}
+
+thread_local! {
+    /// Where a row of a scope was seen last, by staging table and scope: likely it is there still.
+    static PLACES: RefCell<HashMap<(Oid, String), String>> = RefCell::default();
+}
+
+/// Those of the scopes that have no staged row. One is looked for where it was seen last: staging has no index, and is not
+/// read for each file.
+fn without_rows(target: &Target, scopes: Vec<String>) -> Result<Vec<String>> {
+    let (staging, oid) = (&target.bulk.staging, target.staging_oid);
+    let of = target.bulk.staged_in("u.scope");
+    let (seen, mut unseen): (Vec<_>, Vec<_>) = PLACES.with_borrow(|places| {
+        scopes.into_iter().map(|scope| (places.get(&(oid, scope.clone())).cloned(), scope)).partition(|s| s.0.is_some())
+    });
+    let (places, scopes): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+    let gone = format!(
+        "SELECT u.scope FROM ROWS FROM (unnest($1), unnest($2)) AS u(scope, place) \
+         WHERE (SELECT true FROM {staging} s WHERE s.ctid = u.place::tid AND {of} LIMIT 1) IS NULL"
+    );
+    let gone = spi::fresh(&gone, &[scopes.into(), places.into()], |row| row.need::<String>(1))?;
+    unseen.extend(gone.into_iter().map(|scope| (None, scope)));
+    let mut missing: Vec<String> = unseen.into_iter().map(|(_, scope)| scope).collect();
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    let first = format!(
+        "SELECT u.scope, min(s.ctid)::text FROM unnest($1) AS u(scope) JOIN {staging} s ON {of} GROUP BY u.scope"
+    );
+    let first = || spi::fresh(&first, &[missing.clone().into()], |row| Ok((row.need(1)?, row.need(2)?)));
+    let first: HashMap<String, String> = spi::planned(first)?.into_iter().collect();
+    missing.retain(|scope| !first.contains_key(scope));
+    PLACES.with_borrow_mut(|places| places.extend(first.into_iter().map(|(scope, place)| ((oid, scope), place))));
+    Ok(missing)
 }
 
 /// The rows of each scope, as the scope's type writes it, in the order of the scopes.

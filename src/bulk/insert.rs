@@ -41,11 +41,34 @@ fn insert_clean(
             answer["message"] = json!(format!("{} inserted", codes(written)));
         }
         Err(failure) => {
+            let failure = if failure.sqlstate == "23505" { explain(failure, &target, &scope, staged)? } else { failure };
             jobs::failed(job, &failure, expected.get())?;
             failure.tell(&mut answer);
         }
     }
     Ok(JsonB(answer))
+}
+
+/// The failure of rows of which a unique index has one already: most often of a key that came into production after
+/// its rows were validated.
+fn explain(failure: Failure, target: &Target, scope: &Scope, staged: Staged) -> crate::error::Result<Failure> {
+    let arrived = target.bulk.arrived(target.lookup(staged.rows)?);
+    let arrived = spi::planned(|| spi::each(&arrived, &[scope.arg(), i64::MAX.into()], |_| Ok(())))?;
+    if arrived > 0 {
+        return Ok(Failure::new(
+            "P0001",
+            format!("{} came into production meanwhile. Nothing was written; mark duplicates and try again.", codes(arrived)),
+        ));
+    }
+    let repeat = spi::sorted(|| spi::fresh(&target.bulk.unmarked_repeat(), &[scope.arg()], |row| row.need::<i64>(1)))?;
+    Ok(match repeat.first() {
+        Some(number) => Failure::new(
+            "23505",
+            format!("Two staged rows with the same key have the same row_number, {number}. Nothing was written."),
+        )
+        .with("hint", Some("Leave row_number out where rows are staged: the database gives it.")),
+        None => failure,
+    })
 }
 
 fn work(
@@ -63,7 +86,13 @@ fn work(
     jobs::processing(job, verdict.clean)?;
 
     progress.phase(Phase::Inserting, verdict.clean);
-    let written = spi::write(&target.bulk.insert(), &[scope.arg(), job.into()])?;
+    // All or nothing, so that a key that arrived meanwhile may as well end it; but where that can't be seen, only Postgres
+    // can tell that the transaction has to be tried again.
+    let insert = target.bulk.insert(spi::is_snapshot_kept()?);
+    let written = spi::each(&insert, &[scope.arg(), job.into()], |_| {
+        progress.advance();
+        Ok(())
+    })?;
     targets::check_constraints_now(target.relation_oid)?;
     if written != verdict.clean {
         return Err(Failure::new(
@@ -76,7 +105,9 @@ fn work(
         )
         .into());
     }
-    let carrying: i64 = spi::fresh_one(&target.bulk.job_rows(), &[scope.arg(), job.into()], |row| row.need(1))?;
+    let carrying: i64 = spi::planned(|| {
+        spi::fresh_one(&target.bulk.job_rows(), &[scope.arg(), job.into()], |row| row.need(1))
+    })?;
     if carrying != written {
         return Err(Failure::new(
             "P0001",

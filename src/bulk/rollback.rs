@@ -57,7 +57,10 @@ fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::R
     let args = || [scope.arg(), job.id.into()];
     let mut progress = Progress::start(target.relation_oid);
     progress.phase(Phase::Deleting, job.rows_written.unwrap_or(0));
-    let deleted = spi::write(&target.bulk.delete_job(), &args())?;
+    let deleted = spi::each(&target.bulk.delete_job(), &args(), |_| {
+        progress.advance();
+        Ok(())
+    })?;
     targets::check_constraints_now(target.relation_oid)?;
     // Counted after the deletion, by a statement of its own: whoever claimed a row meanwhile has won.
     let (left, protected) =

@@ -24,7 +24,7 @@ pub struct Staged {
 }
 
 impl Staged {
-    fn read(row: &Row<'_>) -> Result<Self> {
+    pub fn read(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
             rows: row.need(1)?,
             highest: row.need(2)?,
@@ -37,7 +37,8 @@ impl Staged {
 
 /// Looks at what is staged now, and how many rows are flagged both ways.
 pub fn now(target: &Target, scope: &Scope) -> Result<(Staged, i64)> {
-    spi::fresh_one(&target.bulk.staged_now(), &[scope.arg()], |row| Ok((Staged::read(row)?, row.need(6)?)))
+    let read = |row: &Row<'_>| Ok((Staged::read(row)?, row.need(6)?));
+    spi::planned(|| spi::fresh_one(&target.bulk.staged_now(), &[scope.arg()], read))
 }
 
 /// A staging table as `$1` and `$2` of the statements here.

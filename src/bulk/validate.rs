@@ -2,12 +2,13 @@
 //! target would not take.
 
 use super::staging::{self, Staged};
+use super::mark::correct;
 use super::{open, require_known};
 use crate::error::Result;
 use crate::progress::{Phase, Progress};
 use crate::spi;
 use crate::targets::{Scope, Target};
-use once_core::bulk::Rule;
+use once_core::bulk::{Flag, Rule};
 use once_core::ident::quote;
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -79,16 +80,20 @@ pub fn require_ready(target: &Target, scope: &Scope) -> Result<Staged> {
 pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut Progress) -> Result<Verdict> {
     let bulk = &target.bulk;
     progress.phase(Phase::Validating, staged.rows);
-    let flag_arrived = bulk.flag_arrived(target.lookup(staged.rows)?);
-    let arrived = spi::planned(|| spi::write(&flag_arrived, &[scope.arg()]))?;
+    let arrived = bulk.arrived(target.lookup(staged.rows)?);
+    let arrived = correct(target, scope, Flag::Existing, &arrived, None, progress)?;
     if arrived > 0 {
         staging::checked(target, scope, Staged { existing: staged.existing + arrived, ..staged })?;
     }
 
+    progress.phase(Phase::Validating, staged.rows);
     let rules = target.rules()?;
-    let counts = spi::fresh_one(&bulk.count_broken(&rules), &[scope.arg()], |row| row.need::<Vec<i64>>(1))?;
+    let counted = bulk.staged_and_broken(&rules);
+    let (now, counts) = spi::planned(|| {
+        spi::fresh_one(&counted, &[scope.arg()], |row| Ok((Staged::read(row)?, row.need::<Vec<i64>>(7)?)))
+    })?;
     // What was counted may be more than what was marked; what comes after this shows in the count of the insert.
-    staging::require_checked(target, scope, staging::now(target, scope)?.0)?;
+    staging::require_checked(target, scope, now)?;
     let (clean, counts) = counts.split_first().map_or((0, &[][..]), |(clean, counts)| (*clean, counts));
     let broken: Vec<(&Rule, i64)> = rules.iter().zip(counts.iter().copied()).filter(|(_, rows)| *rows > 0).collect();
     let mut verdict = Verdict { clean, arrived, broken: 0, errors: Vec::new(), totals: Map::new(), hint: None };

@@ -54,16 +54,13 @@ pub fn tables(install: &Install, there: &[(&str, Table)]) -> Result<Vec<String>>
             Path::Rows | Path::Feeds | Path::Bulk(_) => {}
         }
     }
-    for ((name, table), Fresh { columns, .. }) in there.iter().zip(fresh) {
+    for ((_, table), Fresh { columns, .. }) in there.iter().zip(fresh) {
         let mut added = Vec::new();
         for wanted in columns {
             let filled_later = install.kit.filled_later.contains(&wanted.name.as_str());
             if table.column(&wanted.name).is_none() && add(table, &wanted, filled_later)? {
                 added.push(wanted.name);
             }
-        }
-        if install.kit.bulk().is_some_and(|bulk| bulk.staging == *name) {
-            add_row_index(table)?;
         }
         if !added.is_empty() {
             spi::notice(
@@ -249,16 +246,6 @@ fn add(there: &Table, wanted: &Wanted, filled_later: bool) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// Staging is chunked by row_number within a scope, which wants an index; it is the kit's own scratch space.
-fn add_row_index(staging: &Table) -> Result<()> {
-    let columns = ["merchant_id".to_string(), "row_number".to_string()];
-    let complete = columns.iter().all(|name| staging.column(name).is_some());
-    if !complete || targets::unique_index(staging.oid, &columns)?.is_some() {
-        return Ok(());
-    }
-    spi::script(&format!("CREATE UNIQUE INDEX ON {} ({})", staging.relation, quote_list(&columns)))
 }
 
 /// Takes over a table of jobs from before pg_once: its rows become jobs under their own ids, and it is

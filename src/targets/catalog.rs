@@ -181,7 +181,15 @@ pub fn equality(table: &Table, names: &[String]) -> Result<Option<Vec<KeyColumn>
          CASE WHEN t.typtype = 'p' THEN CASE WHEN at.typtype = 'd' THEN format_type(at.typbasetype, -1) END \
               WHEN t.oid <> at.oid THEN quote_ident(tn.nspname) || '.' || quote_ident(t.typname) END, \
          quote_ident(cn.nspname) || '.' || quote_ident(co.collname), \
-         quote_ident(opn.nspname) || '.' || op.oprname \
+         quote_ident(opn.nspname) || '.' || op.oprname, \
+         (SELECT quote_ident(hn.nspname) || '.' || quote_ident(hf.proname) FROM pg_amop ho \
+            JOIN pg_opclass hc ON hc.opcfamily = ho.amopfamily AND hc.opcintype = oc.opcintype AND hc.opcdefault \
+            JOIN pg_amproc hp ON hp.amprocfamily = ho.amopfamily AND hp.amproclefttype = oc.opcintype \
+                 AND hp.amprocrighttype = oc.opcintype AND hp.amprocnum = 2 \
+            JOIN pg_proc hf ON hf.oid = hp.amproc AND hf.proargtypes[0] = oc.opcintype \
+            JOIN pg_namespace hn ON hn.oid = hf.pronamespace \
+            WHERE ho.amopopr = op.oid AND ho.amopmethod = (SELECT am.oid FROM pg_am am WHERE am.amname = 'hash') \
+              AND t.typtype = 'b') \
          FROM pg_index i CROSS JOIN LATERAL unnest(i.indclass::oid[], i.indcollation::oid[]) WITH ORDINALITY AS k(class, sorting, number) \
          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.number - 1] \
          JOIN pg_type at ON at.oid = a.atttypid \
@@ -193,7 +201,15 @@ pub fn equality(table: &Table, names: &[String]) -> Result<Option<Vec<KeyColumn>
          LEFT JOIN pg_collation co ON co.oid = k.sorting LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
          WHERE i.indexrelid = $1 ORDER BY k.number",
         &[index.into()],
-        |row| Ok(KeyColumn { name: row.need(1)?, cast: row.get(2)?, collation: row.get(3)?, equals: row.need(4)? }),
+        |row| {
+            Ok(KeyColumn {
+                name: row.need(1)?,
+                cast: row.get(2)?,
+                collation: row.get(3)?,
+                equals: row.need(4)?,
+                hash: row.get(5)?,
+            })
+        },
     )?;
     Ok(Some(columns))
 }

@@ -19,6 +19,13 @@ pub enum Lookup {
     Probe,
 }
 
+/// What marking says of a staged row: its key is staged with a lower number, or is in production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    Internal,
+    Existing,
+}
+
 const CLEAN: &str = "s.internal_dup IS NOT TRUE AND s.existing_dup IS NOT TRUE";
 
 /// A bulk target as its statements need it.
@@ -97,6 +104,11 @@ impl Bulk {
     /// many are flagged internal, existing and both. Count and number alone would not tell that a row
     /// committed late in another's place, that a key was edited, or that all was staged anew.
     pub fn staged_now(&self) -> String {
+        self.staged("")
+    }
+
+    /// As `staged_now`, and `more` of the same rows `s`.
+    fn staged(&self, more: &str) -> String {
         let fingerprint = self.key.iter().fold("s.row_number".to_string(), |seed, column| {
             let text = format!("s.{}::pg_catalog.text COLLATE pg_catalog.\"C\"", quote(&column.name));
             format!("coalesce(pg_catalog.hashtextextended({text}, {seed}), pg_catalog.hashint8extended({seed}, 1))")
@@ -105,89 +117,114 @@ impl Bulk {
             "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(s.row_number), 0), \
              coalesce(pg_catalog.bit_xor({fingerprint}), 0), \
              pg_catalog.count(*) FILTER (WHERE s.internal_dup), pg_catalog.count(*) FILTER (WHERE s.existing_dup), \
-             pg_catalog.count(*) FILTER (WHERE s.internal_dup AND s.existing_dup) FROM {} s WHERE {}",
+             pg_catalog.count(*) FILTER (WHERE s.internal_dup AND s.existing_dup){more} FROM {} s WHERE {}",
             self.staging,
             self.scope_is("s")
         )
     }
 
-    /// Production rows `p` with the keys of staged rows `s`, as a join or as a subquery a row.
-    fn with_production(&self, lookup: Lookup) -> String {
-        match lookup {
-            Lookup::Join => format!(" LEFT JOIN {} p ON {}", self.relation, self.same_key("p", "s")),
-            Lookup::Probe => String::new(),
-        }
-    }
-
+    /// That production has the key of a staged row `s`.
     fn in_production(&self, lookup: Lookup) -> String {
-        let column = self.key.first().map(|c| quote(&c.name)).unwrap_or_default();
+        let same = format!("FROM {} p WHERE {}", self.relation, self.same_key("p", "s"));
         match lookup {
-            Lookup::Join => format!("(p.{column} IS NOT NULL)"),
-            Lookup::Probe => {
-                format!(
-                    "((SELECT true FROM {} p WHERE {} LIMIT 1) IS NOT NULL)",
-                    self.relation,
-                    self.same_key("p", "s")
-                )
-            }
+            Lookup::Join => format!("EXISTS (SELECT {same})"),
+            // Of a limited subquery the planner makes no join.
+            Lookup::Probe => format!("((SELECT true {same} LIMIT 1) IS NOT NULL)"),
         }
     }
 
-    /// Compares every staged row with what is staged and with production, in one pass: its row_number,
-    /// whether its key is staged with a lower number, whether production has it, and whether the flags
-    /// say otherwise. Read chunk by chunk through a cursor.
-    pub fn comparison(&self, lookup: Lookup) -> String {
-        let internal = "coalesce(s.row_number > r.first, false)";
-        let existing = self.in_production(lookup);
-        format!(
-            "SELECT c.*, (c.was_internal <> c.internal OR c.was_existing <> c.existing) FROM (WITH r AS ({}) \
-             SELECT s.row_number, {internal} AS internal, {existing} AS existing, \
-             s.internal_dup IS TRUE AS was_internal, s.existing_dup IS TRUE AS was_existing \
-             FROM {} s LEFT JOIN r ON {}{} WHERE {} OFFSET 0) c",
-            self.repeated(),
-            self.staging,
-            self.is_repeated(),
-            self.with_production(lookup),
-            self.scope_is("s")
-        )
+    /// A hash of the key that is the same where the index takes keys for the same: of those columns whose type has such
+    /// a hash, `None` where there are none.
+    fn key_hash(&self, alias: &str) -> Option<String> {
+        let mut columns = self.key.iter().filter_map(|column| Some((column.hash.as_ref()?, column.of(alias)))).peekable();
+        columns.peek()?;
+        Some(columns.fold("0::pg_catalog.int8".into(), |seed, (hash, value)| format!("{hash}({value}, {seed})")))
     }
 
-    /// Sets the flags of the rows numbered `$2` to `$3` (internal) and `$4` (existing), three arrays; the numbers are
-    /// within `$5` and `$6`.
-    pub fn set_flags(&self) -> String {
-        format!(
-            "UPDATE {} s SET internal_dup = c.internal, existing_dup = c.existing \
-             FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4)) \
-             AS c(row_number, internal, existing) \
-             WHERE {} AND s.row_number = c.row_number AND s.row_number BETWEEN $5 AND $6",
+    /// The hashes that keys of more than one staged row have, `$2` of them at most; `None` where keys can't be hashed.
+    /// Eight bytes a row are sorted for this, and nearly no row is left to compare whole.
+    pub fn repeated_hashes(&self) -> Option<String> {
+        Some(format!(
+            "SELECT h.hash FROM (SELECT {} AS hash FROM {} s WHERE {}) h WHERE h.hash IS NOT NULL \
+             GROUP BY h.hash HAVING pg_catalog.count(*) > 1 LIMIT $2",
+            self.key_hash("s")?,
             self.staging,
             self.scope_is("s")
-        )
+        ))
     }
 
-    /// Flags the clean rows whose key production has got since.
-    pub fn flag_arrived(&self, lookup: Lookup) -> String {
-        let (from, found) = match lookup {
-            Lookup::Join => (format!(" FROM {} p", self.relation), self.same_key("p", "s")),
-            Lookup::Probe => (String::new(), self.in_production(lookup)),
+    /// Staged rows that `internal_dup` is wrong of, `$2` at most: row_number, and what it should be. Of a key that is
+    /// staged more than once the row with the lowest number stays. With `hashed`, only rows whose key has one of the
+    /// hashes `$3` may repeat another.
+    pub fn wrong_internal(&self, hashed: bool) -> String {
+        let keys: Vec<String> = self.key.iter().map(|c| c.of("s")).collect();
+        let known: Vec<String> = keys.iter().map(|key| format!(" AND {key} IS NOT NULL")).collect();
+        let candidates = match self.key_hash("s").filter(|_| hashed) {
+            Some(hash) => format!(" AND (s.internal_dup OR {hash} = ANY ($3))"),
+            None => String::new(),
         };
         format!(
-            "UPDATE {} s SET existing_dup = true{from} WHERE {} AND {CLEAN} AND {found}",
+            "SELECT c.row_number, c.repeats FROM (SELECT s.row_number, s.internal_dup IS TRUE AS was, \
+             s.row_number > pg_catalog.min(s.row_number) OVER (PARTITION BY {}){} AS repeats \
+             FROM {} s WHERE {}{candidates}) c WHERE c.was <> c.repeats LIMIT $2",
+            keys.join(", "),
+            known.concat(),
             self.staging,
             self.scope_is("s")
         )
     }
 
-    /// The number of clean rows, then for each rule how many of them break it, as one bigint array.
-    pub fn count_broken(&self, rules: &[Rule]) -> String {
-        let counts: Vec<String> =
-            rules.iter().map(|r| format!(", pg_catalog.count(*) FILTER (WHERE {})", r.broken)).collect();
+    /// Staged rows that `existing_dup` is wrong of, `$2` at most: row_number, and what it should be. Without `flagged`,
+    /// none has the flag already.
+    pub fn wrong_existing(&self, lookup: Lookup, flagged: bool) -> String {
+        let rows = |flag, should, found| {
+            format!(
+                "SELECT s.row_number, {should} AS should FROM {} s WHERE {} AND s.existing_dup IS {flag} TRUE AND {found}",
+                self.staging,
+                self.scope_is("s")
+            )
+        };
+        let missing = rows("NOT", "true", self.in_production(lookup));
+        if !flagged {
+            return format!("{missing} LIMIT $2");
+        }
+        let surplus = rows("", "false", format!("NOT {}", self.in_production(lookup)));
+        format!("SELECT * FROM ({missing} UNION ALL {surplus}) w LIMIT $2")
+    }
+
+    /// The clean rows whose key production has got since, `$2` at most: row_number, and true.
+    pub fn arrived(&self, lookup: Lookup) -> String {
         format!(
-            "SELECT ARRAY[pg_catalog.count(*){}] FROM {} s WHERE {} AND {CLEAN}",
-            counts.concat(),
+            "SELECT s.row_number, true FROM {} s WHERE {} AND {CLEAN} AND {} LIMIT $2",
+            self.staging,
+            self.scope_is("s"),
+            self.in_production(lookup)
+        )
+    }
+
+    /// Sets `flag` of the rows numbered `$2`, an array, to `$3`.
+    pub fn set_flag(&self, flag: Flag) -> String {
+        let flag = match flag {
+            Flag::Internal => "internal_dup",
+            Flag::Existing => "existing_dup",
+        };
+        format!(
+            "UPDATE {} s SET {flag} = $3 FROM pg_catalog.unnest($2) AS w(row_number) \
+             WHERE {} AND s.row_number = w.row_number RETURNING true",
             self.staging,
             self.scope_is("s")
         )
+    }
+
+    /// What is staged, as `staged_now`; then the number of clean rows, and for each rule how many of them break it, as one
+    /// bigint array.
+    pub fn staged_and_broken(&self, rules: &[Rule]) -> String {
+        let counts: Vec<String> = rules
+            .iter()
+            .map(|r| format!(", pg_catalog.count(*) FILTER (WHERE {CLEAN} AND {})", r.broken))
+            .collect();
+        let rules = format!(", ARRAY[pg_catalog.count(*) FILTER (WHERE {CLEAN}){}]", counts.concat());
+        self.staged(&rules)
     }
 
     /// The first `$2` clean rows that break a rule: row_number, column, value, reason.
@@ -220,23 +257,38 @@ impl Bulk {
         ))
     }
 
-    /// Writes the clean rows with job `$2`, in the order of the key; a key that arrived since is passed
-    /// over, which the caller sees by the count.
-    pub fn insert(&self) -> String {
+    /// Writes the clean rows with job `$2`, in the order of the key. Where a key has arrived since, all of it fails with
+    /// `23505`; or with `pass_over`, which costs half as much again, that row is left out, which the caller sees by the
+    /// count.
+    pub fn insert(&self, pass_over: bool) -> String {
         let mut copied = self.arbiter();
         copied.extend(self.columns.iter().map(String::as_str));
         let values: Vec<String> = copied.iter().map(|c| format!("s.{}", quote(c))).collect();
         let order: Vec<String> = self.key.iter().map(|c| c.of("s")).collect();
+        let conflict = match pass_over {
+            true => format!(" ON CONFLICT ({}) DO NOTHING", quote_list(&self.arbiter())),
+            false => String::new(),
+        };
         format!(
-            "INSERT INTO {} ({}, {}) SELECT {}, $2 FROM {} s WHERE {} AND {CLEAN} ORDER BY {} ON CONFLICT ({}) DO NOTHING",
+            "INSERT INTO {} ({}, {}) SELECT {}, $2 FROM {} s WHERE {} AND {CLEAN} ORDER BY {}{conflict} RETURNING true",
             self.relation,
             quote_list(&copied),
             quote(&self.job_column),
             values.join(", "),
             self.staging,
             self.scope_is("s"),
-            order.join(", "),
-            quote_list(&self.arbiter())
+            order.join(", ")
+        )
+    }
+
+    /// A key that two clean rows have: their numbers, which must be the same then, since no marking told them apart.
+    pub fn unmarked_repeat(&self) -> String {
+        let keys: Vec<String> = self.key.iter().map(|c| c.of("s")).collect();
+        format!(
+            "SELECT pg_catalog.min(s.row_number) FROM {} s WHERE {} AND {CLEAN} GROUP BY {} HAVING pg_catalog.count(*) > 1 LIMIT 1",
+            self.staging,
+            self.scope_is("s"),
+            keys.join(", ")
         )
     }
 
@@ -272,7 +324,7 @@ impl Bulk {
 
     /// Deletes the rows of job `$2` that are not protected at the moment each is deleted.
     pub fn delete_job(&self) -> String {
-        format!("DELETE FROM {} p WHERE {} AND NOT ({})", self.relation, self.of_job(), self.is_protected())
+        format!("DELETE FROM {} p WHERE {} AND NOT ({}) RETURNING true", self.relation, self.of_job(), self.is_protected())
     }
 
     /// Whether the scope has any row in production.
@@ -298,26 +350,21 @@ impl Bulk {
             let columns: Vec<String> = wanted.iter().map(|c| format!("s.{}", quote(c))).collect();
             columns.join(", ")
         };
-        let id = match lookup {
-            Lookup::Join => self.production_id(),
+        let same = self.same_key("p", "s");
+        let (id, production) = match lookup {
+            Lookup::Join => (self.production_id(), format!(" LEFT JOIN {} p ON {same}", self.relation)),
             Lookup::Probe => {
-                format!(
-                    "(SELECT {} FROM {} p WHERE {} LIMIT 1)",
-                    self.production_id(),
-                    self.relation,
-                    self.same_key("p", "s")
-                )
+                (format!("(SELECT {} FROM {} p WHERE {same} LIMIT 1)", self.production_id(), self.relation), String::new())
             }
         };
         format!(
             "WITH r AS ({}) SELECT {staged}, CASE WHEN s.internal_dup AND s.existing_dup THEN 'BOTH_DUPLICATE' \
              WHEN s.internal_dup THEN 'INTERNAL_DUPLICATE' WHEN s.existing_dup THEN 'DATABASE_DUPLICATE' ELSE 'CLEAN' END, \
              CASE WHEN s.internal_dup THEN r.first END, CASE WHEN s.existing_dup THEN {id} END \
-             FROM {} s LEFT JOIN r ON {}{} WHERE {} ORDER BY s.row_number",
+             FROM {} s LEFT JOIN r ON {}{production} WHERE {} ORDER BY s.row_number",
             self.repeated(),
             self.staging,
             self.is_repeated(),
-            self.with_production(lookup),
             self.scope_is("s")
         )
     }
@@ -340,7 +387,7 @@ mod tests {
     use super::*;
 
     fn column(name: &str) -> KeyColumn {
-        KeyColumn { name: name.into(), cast: None, collation: None, equals: "\"pg_catalog\".=".into() }
+        KeyColumn { equals: "\"pg_catalog\".=".into(), hash: Some("pg_catalog.hashtextextended".into()), ..KeyColumn::plain(name) }
     }
 
     fn gift_cards(scope: Option<&str>) -> Bulk {
@@ -362,14 +409,19 @@ mod tests {
     fn all(bulk: &Bulk) -> Vec<String> {
         vec![
             bulk.staged_now(),
-            bulk.comparison(Lookup::Join),
-            bulk.comparison(Lookup::Probe),
-            bulk.set_flags(),
-            bulk.flag_arrived(Lookup::Join),
-            bulk.flag_arrived(Lookup::Probe),
-            bulk.count_broken(&[Rule::required("series", true)]),
+            bulk.repeated_hashes().unwrap_or_default(),
+            bulk.wrong_internal(true),
+            bulk.wrong_internal(false),
+            bulk.wrong_existing(Lookup::Join, true),
+            bulk.wrong_existing(Lookup::Probe, false),
+            bulk.arrived(Lookup::Join),
+            bulk.set_flag(Flag::Internal),
+            bulk.set_flag(Flag::Existing),
+            bulk.staged_and_broken(&[Rule::required("series", true)]),
+            bulk.unmarked_repeat(),
             bulk.broken_rows(&[&Rule::required("series", true)]),
-            bulk.insert(),
+            bulk.insert(true),
+            bulk.insert(false),
             bulk.job_rows(),
             bulk.delete_job(),
             bulk.has_production(),
@@ -408,8 +460,8 @@ mod tests {
     fn the_arbiter_is_scope_and_key() {
         assert!(
             gift_cards(Some("Shop"))
-                .insert()
-                .ends_with(r#"ORDER BY s."series", s."Card No" ON CONFLICT ("Shop", "series", "Card No") DO NOTHING"#)
+                .insert(true)
+                .contains(r#"ORDER BY s."series", s."Card No" ON CONFLICT ("Shop", "series", "Card No") DO NOTHING"#)
         );
     }
 }

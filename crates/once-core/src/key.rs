@@ -12,12 +12,15 @@ pub struct KeyColumn {
     pub collation: Option<String>,
     /// The operator class's equality, schema and all: what `OPERATOR(…)` takes.
     pub equals: String,
+    /// A function of a value and a seed that gives the same `bigint` for what `equals` takes for the same, where the type
+    /// has one.
+    pub hash: Option<String>,
 }
 
 impl KeyColumn {
     /// A column of a built-in type, compared by its own equality.
     pub fn plain(name: &str) -> Self {
-        Self { name: name.into(), cast: None, collation: None, equals: "pg_catalog.=".into() }
+        Self { name: name.into(), cast: None, collation: None, equals: "pg_catalog.=".into(), hash: None }
     }
 
     pub(crate) fn of(&self, alias: &str) -> String {
@@ -42,6 +45,7 @@ mod tests {
             cast: Some("\"public\".\"citext\"".into()),
             collation: Some("\"public\".\"ci\"".into()),
             equals: "\"public\".=".into(),
+            hash: None,
         };
         assert_eq!(
             key.equal("s", "p"),

@@ -55,8 +55,7 @@ impl Tables {
     /// # Errors
     /// `25001` where what commits meanwhile would not be seen.
     pub fn lock(self) -> Result<Self> {
-        let isolation = "SELECT current_setting('transaction_isolation') IN ('repeatable read', 'serializable')";
-        if spi::read_one(isolation, &[], |row| row.need::<bool>(1))? {
+        if spi::is_snapshot_kept()? {
             return Err(OnceError::OldSnapshot);
         }
         let names: Vec<String> = self.each().map(|table| table.relation.to_string()).collect();
