@@ -1,6 +1,7 @@
 -- The same table for each contender, nothing but his own imports in it.
 SELECT once.install_kit('workouts', 'public');
 CREATE SCHEMA bare;
+CREATE SCHEMA documented;
 CREATE TABLE bare.imports (LIKE public.imports INCLUDING ALL);
 CREATE TABLE documented.imports (LIKE public.imports INCLUDING ALL);
 -- Not while somebody is measured.

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use xtask::run::headline;
 use xtask::setup;
 
-use crate::Options;
 use crate::lab::Lab;
 use crate::measure::{self, Run, Written, time, time_own};
 use crate::report::{Report, Verdict};
 use crate::step::{Contender, Step, Unit};
+use crate::{Options, Outcome};
 use leads::Sheet;
 
 /// How many leads the sheet has.
@@ -52,27 +52,27 @@ impl Case {
     }
 }
 
-pub fn run(lab: &Lab, options: &Options) -> Result<Value> {
+pub fn run(lab: &Lab, options: &Options) -> Result<Outcome> {
     let python = setup::python()?;
     lab.sql(include_str!("../feeds/tables.sql"))?;
     headline("the data");
-    let sheet = Sheet::write(&lab.files, options.seed, options.count.unwrap_or(ROWS))?;
+    let sheet = Sheet::write(&lab.files, options.seed, options.scaled(ROWS))?;
     println!("{sheet}");
     let (mut reports, mut seconds) = (Vec::new(), Vec::new());
     for case in [Case::First, Case::Again] {
         headline(case.name());
         let mut step = step(lab, &python, case, &sheet)?;
-        let measured = measure::run(lab, &mut step, options.rounds)?;
-        let report = Report::of(&step, &measured, &sheet)?;
+        let measured = measure::run(lab, &mut step, options.rounds())?;
+        let report = Report::of(&step, &measured, &sheet, options.scale)?;
         println!("\n{report}");
         seconds.push(report.seconds_each(ONCE).context("pg_once did not run")?);
         reports.push(serde_json::to_value(report)?);
     }
     headline("from one to another");
     let goal = format!("{ONCE}: a run that finds nothing new takes at most 0.1 × the time of the first");
-    let goal = Verdict::at_most(goal, seconds[1] / seconds[0], 0.1);
+    let goal = Verdict::at_most(goal, seconds[1] / seconds[0], 0.1).at(options.scale);
     println!("{goal}");
-    Ok(json!({ "steps": reports, "goals": [goal] }))
+    Ok(Outcome { json: json!({ "steps": reports, "goals": [goal] }), figures: Vec::new() })
 }
 
 fn step<'a>(lab: &'a Lab, python: &'a PathBuf, case: Case, sheet: &'a Sheet) -> Result<Step<'a>> {

@@ -1,12 +1,19 @@
-//! Promo codes in files of mixed headers, the same for the same seed, and once more in one file with one header.
+//! Promo codes in files of mixed headers, the same for the same seed, once more in one file with one header, and the
+//! codes that production has before. How many rows of each kind there are is exact; see [`plan`].
+
+mod plan;
 
 use std::fmt::{self, Write as _};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
+
+pub use plan::Counts;
+use plan::Plan;
 
 /// The staging table's columns, in the order of the single file.
 pub const COLUMNS: [&str; 8] = ["merchant_id", "code", "serial", "sku", "points", "sku_name", "batch_code", "price"];
@@ -18,7 +25,12 @@ const HEADERS: [&str; 3] = [
     "serial,merchant_id,batch_id,code,sku,points,sku_name",
 ];
 
-const MERCHANT: &str = "0b9f6c1e-4f0a-4d58-9c36-5a1d2e7f8a01";
+/// Whose rows are staged.
+pub const MERCHANT: &str = "0b9f6c1e-4f0a-4d58-9c36-5a1d2e7f8a01";
+/// Another one.
+pub const SECOND_MERCHANT: &str = "c2a4e7d0-91b3-4f6e-8a5c-3d7f1b9e6042";
+
+const FILES: u64 = 63;
 const NAMES: [&str; 6] =
     ["\"Coffee, large\"", "\"Gift \"\"Spring\"\" box\"", "Tea", "Café au lait", "מתנה", "Chocolate bar 100 g"];
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -26,11 +38,13 @@ const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 /// What was written.
 #[derive(Serialize)]
 pub struct Data {
-    pub rows: u64,
+    pub counts: Counts,
     pub files: u64,
     pub seed: u64,
     /// Of the files together, without the single one.
     pub bytes: u64,
+    #[serde(skip)]
+    pub merchant: &'static str,
     /// The folder with the files of mixed headers.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -39,34 +53,56 @@ pub struct Data {
     pub single: PathBuf,
 }
 
-impl fmt::Display for Data {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, files, seed, bytes, .. } = self;
-        write!(f, "{rows} rows in {files} files of {} headers, {} MB, seed {seed}", HEADERS.len(), bytes / 1_000_000)
+impl Data {
+    /// Removes the files, unless they are to be kept.
+    pub fn discard(&self, keep: bool) -> Result<()> {
+        if !keep {
+            fs::remove_dir_all(&self.folder)?;
+            fs::remove_file(&self.single)?;
+        }
+        Ok(())
     }
 }
 
-/// Writes the files, and leaves nothing for the system to write later.
-pub fn write(dir: &Path, seed: u64, rows: u64, files: u64) -> Result<Data> {
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { counts, files, seed, bytes, .. } = self;
+        let megabytes = bytes / 1_000_000;
+        write!(f, "{counts}, in {files} files of {} headers, {megabytes} MB, seed {seed}", HEADERS.len())
+    }
+}
+
+/// Writes the files of a merchant into a folder of their own, and leaves nothing for the system to write later.
+pub fn write(dir: &Path, seed: u64, merchant: &'static str, counts: Counts) -> Result<Data> {
+    let plan = Plan::new(counts, FILES, HEADERS.len() as u64)?;
     let folder = dir.join("mixed");
     fs::create_dir_all(&folder)?;
     let path = dir.join("single.csv");
     let mut single = Csv::create(&path, HEADERS[0])?;
-    let (mut row, mut bytes, mut number) = (Row::default(), 0, 0);
-    for index in 0..files {
+    let (mut row, mut bytes, mut numbers) = (Row::default(), 0, plan.numbers());
+    for index in 0..FILES {
         let header = HEADERS[(index % HEADERS.len() as u64) as usize];
         let mut csv = Csv::create(&folder.join(format!("codes-{:03}.csv", index + 1)), header)?;
-        // The first files take what can't be shared out evenly.
-        for _ in 0..rows / files + u64::from(index < rows % files) {
-            row.fill(seed, number, header);
+        for number in numbers.by_ref().take(plan.rows_of(index) as usize) {
+            row.fill(seed, merchant, number, &csv.cells);
             csv.write(&row)?;
             single.write(&row)?;
-            number += 1;
         }
         bytes += csv.finish()?;
     }
     single.finish()?;
-    Ok(Data { rows, files, seed, bytes, folder, single: path })
+    Ok(Data { counts, files: FILES, seed, bytes, merchant, folder, single: path })
+}
+
+/// Writes what production has before, in one file with all columns.
+pub fn write_production(path: &Path, seed: u64, merchant: &str, counts: Counts) -> Result<()> {
+    let mut csv = Csv::create(path, HEADERS[0])?;
+    let mut row = Row::default();
+    for number in counts.production_numbers() {
+        row.fill(seed, merchant, number, &csv.cells);
+        csv.write(&row)?;
+    }
+    csv.finish().map(drop)
 }
 
 /// Writes one file of about so many bytes; gives its rows.
@@ -74,7 +110,7 @@ pub fn write_large(path: &Path, seed: u64, bytes: u64) -> Result<u64> {
     let mut csv = Csv::create(path, HEADERS[1])?;
     let (mut row, mut rows) = (Row::default(), 0);
     while csv.bytes < bytes {
-        row.fill(seed, rows, HEADERS[1]);
+        row.fill(seed, MERCHANT, rows, &csv.cells);
         csv.write(&row)?;
         rows += 1;
     }
@@ -93,8 +129,10 @@ struct Csv {
 
 impl Csv {
     fn create(path: &Path, header: &str) -> Result<Self> {
-        let cells = places(header);
-        let mut csv = Self { file: BufWriter::new(File::create(path)?), cells, line: header.into(), bytes: 0 };
+        let file = File::create(path)?;
+        // The server reads some itself, and may be another user.
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        let mut csv = Self { file: BufWriter::new(file), cells: places(header), line: header.into(), bytes: 0 };
         csv.end_line()?;
         Ok(csv)
     }
@@ -128,17 +166,17 @@ impl Csv {
 struct Row([String; COLUMNS.len()]);
 
 impl Row {
-    /// Makes it the row of this number: always the same, and no two rows have the same code. What the header doesn't
-    /// name stays empty.
-    fn fill(&mut self, seed: u64, number: u64, header: &str) {
+    /// Makes it the row of this number: always the same, and no two rows have the same code. Other cells than these
+    /// stay empty.
+    fn fill(&mut self, seed: u64, merchant: &str, number: u64, cells: &[usize]) {
         self.0.iter_mut().for_each(String::clear);
         let random = scramble(number, seed);
         let kind = random % 40;
-        for at in places(header) {
+        for &at in cells {
             let cell = &mut self.0[at];
             // Writing to a String can't fail.
             let _ = match COLUMNS[at] {
-                "merchant_id" => write!(cell, "{MERCHANT}"),
+                "merchant_id" => write!(cell, "{merchant}"),
                 "code" => {
                     (0..12).for_each(|place| cell.push(ALPHABET[(random >> (place * 5) & 31) as usize].into()));
                     Ok(())
@@ -182,7 +220,7 @@ mod tests {
 
     fn row(seed: u64, number: u64, header: &str) -> [String; 8] {
         let mut row = Row::default();
-        row.fill(seed, number, header);
+        row.fill(seed, MERCHANT, number, &places(header));
         row.0
     }
 
@@ -204,5 +242,19 @@ mod tests {
         assert_eq!(places(HEADERS[1]).iter().collect::<HashSet<_>>().len(), 8);
         assert_eq!(row(7, 41, HEADERS[2])[7], "");
         assert_eq!(row(7, 41, HEADERS[0])[..7], row(7, 41, HEADERS[2])[..7]);
+    }
+
+    #[test]
+    fn the_files_together_are_the_single_one() {
+        let dir = std::env::temp_dir().join(format!("once-bench-generate-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("is ours");
+        let counts = Counts::scaled(0.0005);
+        let data = write(&dir, 7, MERCHANT, counts).expect("can be written");
+        let lines = |path: &Path| fs::read_to_string(path).expect("was written").lines().count() as u64 - 1;
+        let files = fs::read_dir(&data.folder).expect("is there").map(|entry| entry.expect("is there").path());
+        let of_files: Vec<_> = files.map(|path| lines(&path)).collect();
+        assert_eq!((of_files.len(), of_files.iter().sum()), (63, counts.staged));
+        assert_eq!(lines(&data.single), counts.staged);
+        fs::remove_dir_all(&dir).expect("is ours");
     }
 }

@@ -1,6 +1,7 @@
 //! Runs the contenders of a step in turn, and sees that all end with the same rows.
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -28,6 +29,20 @@ pub struct Run {
     /// Where it was looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
+    /// Where it was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+}
+
+/// What a run took of the server.
+#[derive(Clone, Default, Serialize)]
+pub struct Server {
+    /// Private memory of its backends and their workers together, more than before.
+    pub peak_bytes: Option<u64>,
+    pub wal_bytes: u64,
+    /// Of the table that the run is about, without its indexes, when it was done.
+    pub table_bytes: Option<u64>,
+    pub index_bytes: Option<u64>,
 }
 
 /// What a run wrote.
@@ -65,14 +80,17 @@ struct Client {
 /// The runs of each contender, in the step's order.
 pub type Measured = Vec<Vec<Run>>;
 
+/// Whose turn it is in a round of so many: another one begins each round, so that none always follows the same.
+pub fn turns(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |turn| (round + turn) % count)
+}
+
 pub fn run(lab: &Lab, step: &mut Step, rounds: u64) -> Result<Measured> {
     let count = step.contenders.len();
     let mut measured: Measured = step.contenders.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds as usize {
         let mut expected: Option<String> = None;
-        for turn in 0..count {
-            // Another one begins each round: none always follows the same.
-            let at = (round + turn) % count;
+        for at in turns(round, count) {
             let contender = &mut step.contenders[at];
             lab.sql(&contender.reset)?;
             let run = (contender.run)(round)?;
@@ -94,7 +112,7 @@ pub fn run(lab: &Lab, step: &mut Step, rounds: u64) -> Result<Measured> {
 /// Runs a command to its end.
 pub fn time(lab: &Lab, command: &mut Command) -> Result<Run> {
     // Not a pipe, for which somebody would have to read.
-    let log = lab.files.join("output.log");
+    let log = log(lab);
     let output = File::create(&log)?;
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     clock(lab, || {
@@ -107,6 +125,15 @@ pub fn time(lab: &Lab, command: &mut Command) -> Result<Run> {
         let cpu = (ended.rusage.utime + ended.rusage.stime).as_secs_f64();
         Ok(Client { cpu, peak_bytes: Some(ended.rusage.maxrss) })
     })
+}
+
+/// What the last command printed.
+pub fn said(lab: &Lab) -> Result<String> {
+    Ok(fs::read_to_string(log(lab))?.trim().to_owned())
+}
+
+fn log(lab: &Lab) -> PathBuf {
+    lab.files.join("output.log")
 }
 
 /// Does what needs no program of its own.
@@ -126,7 +153,7 @@ fn clock(lab: &Lab, work: impl FnOnce() -> Result<Client>) -> Result<Run> {
     let seconds = start.elapsed().as_secs_f64();
     let spent = before.zip(Used::now(&lab.data())).map(|(before, now)| now.since(&before, client_cpu));
     let (server_cpu, others_cpu) = spent.map(|spent| (spent.server, spent.others)).unzip();
-    Ok(Run { seconds, client_cpu, server_cpu, others_cpu, peak_bytes, written: None })
+    Ok(Run { seconds, client_cpu, server_cpu, others_cpu, peak_bytes, written: None, server: None })
 }
 
 impl std::fmt::Display for Run {
@@ -143,5 +170,11 @@ impl Run {
     /// Processor time of client and server.
     pub fn cpu(&self) -> f64 {
         self.client_cpu + self.server_cpu.unwrap_or(f64::NAN)
+    }
+
+    /// Where it was looked at.
+    pub fn wal_bytes(&self) -> Option<u64> {
+        let written = self.written.as_ref().map(|written| written.wal_bytes);
+        written.or(self.server.as_ref().map(|server| server.wal_bytes))
     }
 }

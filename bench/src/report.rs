@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::measure::{Measured, Run};
-use crate::step::{Step, Unit, Wanted};
+use crate::step::{Goal, Step, Unit, Wanted};
 
 #[derive(Serialize)]
 pub struct Report<'a> {
@@ -23,20 +23,20 @@ pub struct Report<'a> {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
-    name: &'a str,
-    units: u64,
-    median_seconds: f64,
+pub struct Line<'a> {
+    pub name: &'a str,
+    pub units: u64,
+    pub median_seconds: f64,
     units_per_second: f64,
     /// Its time for one unit by that of others.
     ratios: Vec<Ratio<'a>>,
     /// Of client and server; says more than the time where others disturbed.
     median_cpu_seconds: Option<f64>,
     peak_bytes: Option<u64>,
-    median_wal_bytes: Option<f64>,
+    pub median_wal_bytes: Option<f64>,
     /// Of the table, before the first run and after the last.
     table_bytes: Option<[u64; 2]>,
-    runs: &'a [Run],
+    pub runs: &'a [Run],
 }
 
 #[derive(Serialize)]
@@ -46,27 +46,53 @@ struct Ratio<'a> {
 }
 
 /// Whether it is as was hoped for.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Verdict {
     goal: String,
     found: String,
-    met: bool,
+    /// Nothing where less was measured than the goal is about.
+    met: Option<bool>,
 }
 
 impl<'a> Report<'a> {
-    pub fn of(step: &'a Step, measured: &'a Measured, data: impl Serialize) -> Result<Self> {
-        let Unit { name: unit, short } = step.unit;
+    pub fn of(step: &'a Step, measured: &'a Measured, data: impl Serialize, scale: f64) -> Result<Self> {
         let contenders = step.contenders.iter().zip(measured);
-        let contenders = contenders.map(|(contender, runs)| Line::of(contender.name, contender.units, runs)).collect();
-        let data = serde_json::to_value(data)?;
-        let mut report = Self { step: &step.name, unit, data, contenders, goals: Vec::new(), short };
+        let lines = contenders.map(|(contender, runs)| Line::of(contender.name, contender.units, runs)).collect();
+        let report = Self::new(&step.name, step.unit, lines, step.against, step.goals, scale);
+        Ok(Self { data: serde_json::to_value(data)?, ..report })
+    }
+
+    /// Of these lines, which are compared with some of them.
+    pub fn new(
+        step: &'a str,
+        unit: Unit,
+        contenders: Vec<Line<'a>>,
+        against: &[&str],
+        goals: &[Goal],
+        scale: f64,
+    ) -> Self {
+        let Unit { name: unit, short } = unit;
+        let mut report = Self { step, unit, data: Value::Null, contenders, goals: Vec::new(), short };
         let times: Vec<_> = report.contenders.iter().map(|line| (line.name, line.seconds_each())).collect();
         for line in &mut report.contenders {
-            let others = times.iter().filter(|(name, _)| step.against.contains(name));
+            let others = times.iter().filter(|(name, _)| against.contains(name));
             line.ratios = others.map(|(to, seconds)| Ratio { to, times: line.seconds_each() / seconds }).collect();
         }
-        report.goals = step.goals.iter().filter_map(|goal| report.verdict(goal.of, &goal.wanted)).collect();
-        Ok(report)
+        let verdicts = goals.iter().filter_map(|goal| report.verdict(goal.of, &goal.wanted));
+        report.goals = verdicts.map(|verdict| verdict.at(scale)).collect();
+        report
+    }
+
+    pub fn goals(&self) -> &[Verdict] {
+        &self.goals
+    }
+
+    pub fn lines(&self) -> &[Line<'a>] {
+        &self.contenders
+    }
+
+    pub fn unit(&self) -> &'static str {
+        self.unit
     }
 
     /// The time of one unit.
@@ -87,11 +113,14 @@ impl<'a> Report<'a> {
         self.contenders.iter().find(|line| line.name == name)
     }
 
-    /// How much of a processor others took while it was measured.
-    fn disturbance(&self) -> Option<f64> {
+    /// A warning, if others took much of a processor while it was measured.
+    pub fn disturbance(&self) -> Option<String> {
         let runs = || self.contenders.iter().flat_map(|line| line.runs);
         let others: f64 = runs().map(|run| run.others_cpu).sum::<Option<f64>>()?;
-        Some(others / runs().map(|run| run.seconds).sum::<f64>())
+        let share = others / runs().map(|run| run.seconds).sum::<f64>();
+        let percent = share * 100.0;
+        let warning = format!("others took {percent:.0} % of a processor meanwhile: the times are not to be trusted");
+        Some(warning).filter(|_| share > 0.1)
     }
 
     fn verdict(&self, of: &str, wanted: &Wanted) -> Option<Verdict> {
@@ -106,20 +135,17 @@ impl<'a> Report<'a> {
                 let found = self.seconds_each(other)? / this.seconds_each();
                 Verdict::faster(format!("{other} takes at least {times} × the time of {of}"), found, times)
             }
-            Wanted::Memory(bytes) => {
-                Verdict::memory(format!("{of} needs under {} MB", bytes / 1_000_000), this.peak_bytes, bytes)
-            }
             Wanted::Rate(units) => Verdict {
                 goal: format!("{of} does {units} {unit}/s"),
                 found: format!("{:.0} {unit}/s", this.units_per_second),
-                met: this.units_per_second >= units,
+                met: Some(this.units_per_second >= units),
             },
             Wanted::NoGrowth => {
                 let [before, after] = this.table_bytes?;
                 Verdict {
                     goal: format!("the table of {of} does not grow by {} {unit}", this.units * this.runs.len() as u64),
                     found: format!("{} bytes", i128::from(after) - i128::from(before)),
-                    met: after <= before,
+                    met: Some(after <= before),
                 }
             }
         })
@@ -127,11 +153,11 @@ impl<'a> Report<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(name: &'a str, units: u64, runs: &'a [Run]) -> Self {
+    pub fn of(name: &'a str, units: u64, runs: &'a [Run]) -> Self {
         let known = |value: f64| Some(value).filter(|value| !value.is_nan());
         let median_seconds = median(runs, |run| run.seconds);
         let sizes = |run: Option<&Run>| run?.written.as_ref().map(|written| written.table_bytes);
-        let wal = |run: &Run| run.written.as_ref().map_or(f64::NAN, |written| written.wal_bytes as f64);
+        let wal = |run: &Run| run.wal_bytes().map_or(f64::NAN, |bytes| bytes as f64);
         Self {
             name,
             units,
@@ -146,23 +172,28 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn seconds_each(&self) -> f64 {
+    pub fn seconds_each(&self) -> f64 {
         self.median_seconds / self.units as f64
     }
 }
 
 impl Verdict {
+    /// Says whether it is met only where all was measured that the goal is about.
+    pub fn at(self, scale: f64) -> Self {
+        Self { met: self.met.filter(|_| scale >= 1.0), ..self }
+    }
+
     pub fn at_most(goal: String, found: f64, times: f64) -> Self {
-        Self { goal, found: format!("{found:.2} ×"), met: found <= times }
+        Self { goal, found: format!("{found:.2} ×"), met: Some(found <= times) }
     }
 
     pub fn faster(goal: String, found: f64, times: f64) -> Self {
-        Self { goal, found: format!("{found:.2} ×"), met: found >= times }
+        Self { goal, found: format!("{found:.2} ×"), met: Some(found >= times) }
     }
 
     pub fn memory(goal: String, peak_bytes: Option<u64>, bytes: u64) -> Self {
         let found = peak_bytes.map_or("unknown".into(), megabytes);
-        Self { goal, found, met: peak_bytes.is_some_and(|peak| peak < bytes) }
+        Self { goal, found, met: Some(peak_bytes.is_some_and(|peak| peak < bytes)) }
     }
 }
 
@@ -171,7 +202,7 @@ fn megabytes(bytes: u64) -> String {
 }
 
 /// The middle one, or the mean of the two in the middle.
-fn median(runs: &[Run], value: impl Fn(&Run) -> f64) -> f64 {
+pub fn median(runs: &[Run], value: impl Fn(&Run) -> f64) -> f64 {
     let mut values: Vec<f64> = runs.iter().map(value).collect();
     values.sort_by(f64::total_cmp);
     let middle = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
@@ -217,23 +248,17 @@ impl fmt::Display for Report<'_> {
         table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         write!(f, "{table}")?;
         self.goals.iter().try_for_each(|verdict| write!(f, "\n{verdict}"))?;
-        match self.disturbance() {
-            Some(share) if share > 0.1 => {
-                write!(
-                    f,
-                    "\nothers took {:.0} % of a processor meanwhile: the times are not to be trusted",
-                    share * 100.0
-                )
-            }
-            _ => Ok(()),
-        }
+        self.disturbance().map_or(Ok(()), |warning| write!(f, "\n{warning}"))
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let met = if self.met { "met" } else { "NOT met" };
-        write!(f, "goal: {}: {}, {met}", self.goal, self.found)
+        let Self { goal, found, met } = self;
+        match met {
+            Some(met) => write!(f, "goal: {goal}: {found}, {}", if *met { "met" } else { "NOT met" }),
+            None => write!(f, "goal at scale 1: {goal}: here {found}"),
+        }
     }
 }
 
@@ -251,6 +276,7 @@ mod tests {
                 others_cpu: None,
                 peak_bytes: None,
                 written: None,
+                server: None,
             };
             seconds.iter().map(run).collect::<Vec<_>>()
         };

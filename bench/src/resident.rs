@@ -1,45 +1,68 @@
-//! Memory that a server process has for itself: without what it shares with others. Where there is no `/proc`, nothing
-//! is told.
+//! Memory that server processes have for themselves: without what they share with others. Where there is no `/proc`,
+//! nothing is told.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use postgres::Client;
 
-/// The kernel keeps a peak only of all that is resident, and a backend's is mostly shared buffers: so one has to look.
-const EVERY: Duration = Duration::from_millis(2);
+/// Whose memory.
+pub enum Of<'a> {
+    /// One process, by its id; looked at often, since a call may be over soon.
+    Process(i32),
+    /// All that the postmaster of these data has started: backends and their workers.
+    Server(&'a Path),
+}
 
-/// Does `work`, and gives how much more its connection's server process had meanwhile than before, at most.
-pub fn peak<S>(
-    session: &mut S,
-    client: impl FnOnce(&mut S) -> &mut Client,
-    work: impl FnOnce(&mut S) -> Result<()>,
-) -> Result<Option<u64>> {
-    let pid: i32 = client(session).query_one("SELECT pg_backend_pid()", &[])?.get(0);
-    let before = private(pid);
+impl Of<'_> {
+    /// The kernel keeps a peak only of all that is resident, and a backend's is mostly shared buffers: so one has to look.
+    fn every(&self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Process(_) => 2,
+            Self::Server(_) => 20,
+        })
+    }
+
+    /// In bytes.
+    fn now(&self) -> Option<u64> {
+        match self {
+            Self::Process(pid) => private(pid),
+            Self::Server(data) => {
+                let file = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+                let postmaster = file.lines().next()?.trim();
+                let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).ok()?;
+                // One that has ended meanwhile has none.
+                Some(children.split_whitespace().filter_map(private).sum())
+            }
+        }
+    }
+}
+
+/// Does `work`, and gives how much more there was meanwhile than before, at most.
+pub fn peak<T>(of: &Of, work: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
+    let before = of.now();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let mut most = before;
             while !done.load(Ordering::Relaxed) {
-                most = most.max(private(pid));
-                thread::sleep(EVERY);
+                most = most.max(of.now());
+                thread::sleep(of.every());
             }
             most
         });
-        let worked = work(session);
+        let worked = work();
         done.store(true, Ordering::Relaxed);
         let most = watcher.join().ok().flatten();
-        worked?;
-        Ok(most.zip(before).map(|(most, before)| most - before))
+        Ok((worked?, most.zip(before).map(|(most, before)| most - before)))
     })
 }
 
 /// In bytes.
-fn private(pid: i32) -> Option<u64> {
+fn private(pid: impl std::fmt::Display) -> Option<u64> {
     parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 

@@ -52,8 +52,6 @@ pub enum Wanted {
     AtMost(f64, &'static str),
     /// That another takes at least so many times as long.
     Faster(f64, &'static str),
-    /// At most so many bytes in the client.
-    Memory(u64),
     /// So many units a second.
     Rate(f64),
     /// That its table is as large as before.

@@ -4,6 +4,7 @@ mod backend;
 mod server_tests;
 mod tally;
 
+use std::ffi::OsString;
 use std::fs;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -11,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::bench;
 use crate::cli;
 use crate::extension::Builder;
 use crate::run::{headline, run as run_command, tee};
@@ -37,6 +39,8 @@ pub enum Part {
     Isolation,
     /// Rust clients of a real server
     Clients,
+    /// The benchmarks, with very little data: that they run, and all contenders end with the same rows
+    Bench,
 }
 
 impl Part {
@@ -45,7 +49,7 @@ impl Part {
     }
 
     fn counts_tests(self) -> bool {
-        !matches!(self, Self::Fmt | Self::Clippy)
+        !matches!(self, Self::Fmt | Self::Clippy | Self::Bench)
     }
 }
 
@@ -72,7 +76,7 @@ impl Options {
 pub fn run(options: &Options) -> ExitCode {
     let start = Instant::now();
     let mut tally = Tally::default();
-    if let Err(error) = run_parts(options, &mut tally) {
+    if let Err(error) = run_tests(options, &mut tally).and_then(|()| run_bench(options, &mut tally)) {
         eprintln!("error: {error:#}");
         tally.failed += 1;
     }
@@ -84,7 +88,33 @@ pub fn run(options: &Options) -> ExitCode {
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run_parts(options: &Options, tally: &mut Tally) -> Result<()> {
+/// A program of its own, which opens the state directory itself.
+fn run_bench(options: &Options, tally: &mut Tally) -> Result<()> {
+    if !options.parts().contains(&Part::Bench) {
+        return Ok(());
+    }
+    timed(Part::Bench, tally, || {
+        let pg = options.pg.to_string();
+        let arguments = ["--scale", "0.01", "--rounds", "1", "--pg", &pg];
+        Ok(Tally::of_check(bench::run(&arguments.map(OsString::from))))
+    })
+}
+
+/// Runs a part, says how long it took, and counts it in.
+fn timed(part: Part, tally: &mut Tally, run: impl FnOnce() -> Result<Tally>) -> Result<()> {
+    headline(&part.name());
+    let start = Instant::now();
+    let result = run().with_context(|| part.name())?;
+    println!("{}: {result} in {:.1?}", part.name(), start.elapsed());
+    *tally += result;
+    Ok(())
+}
+
+fn run_tests(options: &Options, tally: &mut Tally) -> Result<()> {
+    let parts: Vec<_> = options.parts().into_iter().filter(|part| *part != Part::Bench).collect();
+    if parts.is_empty() {
+        return Ok(());
+    }
     headline("set-up");
     let pg_config = setup::prepare(options.pg, true)?;
     let state = State::open()?;
@@ -94,12 +124,8 @@ fn run_parts(options: &Options, tally: &mut Tally) -> Result<()> {
     let tests = Tests { options, state: &state, builder: Builder::new(&state, &installation)? };
 
     let mut server = None;
-    for part in options.parts() {
-        headline(&part.name());
-        let start = Instant::now();
-        let result = tests.part(part, &mut server).with_context(|| part.name())?;
-        println!("{}: {result} in {:.1?}", part.name(), start.elapsed());
-        *tally += result;
+    for part in parts {
+        timed(part, tally, || tests.part(part, &mut server))?;
     }
     if let Some(server) = server
         && options.keep
@@ -122,12 +148,15 @@ impl Tests<'_> {
             Part::Fmt => Ok(Tally::of_check(run_command(&mut self.builder.cargo(&["fmt", "--all", "--check"])))),
             Part::Clippy => Ok(Tally::of_check(self.clippy())),
             Part::Unit => {
-                self.cargo_test(&["--package", "once-core", "--package", "once-cli", "--package", "xtask"], &[])
+                let packages = ["once-core", "once-cli", "once-bench", "xtask"];
+                self.cargo_test(&packages.map(|package| ["--package", package]).concat(), &[])
             }
             Part::Backend => backend::run(&self.builder, self.state),
             Part::Regress => self.regress(RegressKind::Sql, server),
             Part::Isolation => self.regress(RegressKind::Isolation, server),
             Part::Clients => self.clients(server),
+            // See `run_bench`.
+            Part::Bench => Ok(Tally::default()),
         }
     }
 

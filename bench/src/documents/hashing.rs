@@ -6,10 +6,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::prose::Prose;
+use crate::Options;
 use crate::lab::Lab;
 use crate::measure::{Run, time_own};
 use crate::step::{Contender, Goal, Step, Unit, Wanted};
 
+/// How long texts are, in megabytes.
 const LONG: u64 = 150;
 /// For what is too slow for a long one.
 const SHORT: u64 = 2;
@@ -26,7 +28,8 @@ const ONCE_SQL: &str = "once.document_checksum(content)";
 #[derive(Serialize)]
 pub struct Text {
     name: &'static str,
-    megabytes: u64,
+    /// Of the long one, and of the short one.
+    megabytes: [u64; 2],
 }
 
 /// The text that is its own normal form.
@@ -34,14 +37,15 @@ const CLEAN: &str = "clean";
 
 impl Text {
     /// Brings all of them into the database.
-    pub fn all(lab: &Lab, seed: u64) -> Result<[Self; 2]> {
+    pub fn all(lab: &Lab, options: &Options) -> Result<[Self; 2]> {
         let mut client = lab.connect()?;
+        let megabytes = [LONG, SHORT].map(|megabytes| options.scaled(megabytes));
         let mut store = |name: &'static str, line_break: &str| -> Result<Self> {
-            for megabytes in [SHORT, LONG] {
-                let text = lines(seed, line_break, megabytes * 1_000_000);
-                client.execute("INSERT INTO hashing.texts VALUES ($1, $2)", &[&stored(name, megabytes), &text])?;
+            for (length, megabytes) in [Length::Long, Length::Short].into_iter().zip(megabytes) {
+                let text = lines(options.seed, line_break, megabytes * 1_000_000);
+                client.execute("INSERT INTO hashing.texts VALUES ($1, $2)", &[&stored(name, length), &text])?;
             }
-            Ok(Self { name, megabytes: LONG })
+            Ok(Self { name, megabytes })
         };
         Ok([store(CLEAN, " ")?, store("CRLF", "\r\n")?])
     }
@@ -49,12 +53,18 @@ impl Text {
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a text of {} MB, {}", self.megabytes, self.name)
+        write!(f, "a text of {} MB, {}", self.megabytes[0], self.name)
     }
 }
 
-fn stored(name: &str, megabytes: u64) -> String {
-    format!("{name} {megabytes}")
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    Long,
+    Short,
+}
+
+fn stored(name: &str, length: Length) -> String {
+    format!("{name} {length:?}")
 }
 
 fn lines(seed: u64, line_break: &str, bytes: u64) -> String {
@@ -71,17 +81,18 @@ fn lines(seed: u64, line_break: &str, bytes: u64) -> String {
 
 pub fn step<'a>(lab: &'a Lab, text: &Text) -> Result<Step<'a>> {
     let name = text.name;
-    let contenders = [(SHA256, SHA256_SQL, LONG), (REGEXP, REGEXP_SQL, SHORT), (ONCE, ONCE_SQL, LONG)];
+    let contenders =
+        [(SHA256, SHA256_SQL, Length::Long), (REGEXP, REGEXP_SQL, Length::Short), (ONCE, ONCE_SQL, Length::Long)];
     Ok(Step {
         name: format!("hash, {name}"),
         unit: Unit { name: "MB", short: false },
         contenders: contenders
-            .map(|(contender, sql, megabytes)| Contender {
+            .map(|(contender, sql, length)| Contender {
                 name: contender,
                 table: "hashing.texts",
-                units: megabytes,
+                units: text.megabytes[length as usize],
                 reset: String::new(),
-                run: Box::new(move |_| seconds(lab, sql, &stored(name, megabytes))),
+                run: Box::new(move |_| seconds(lab, sql, &stored(name, length))),
             })
             .into(),
         outcome: Box::new(move |contender, _| {
@@ -91,7 +102,7 @@ pub fn step<'a>(lab: &'a Lab, text: &Text) -> Result<Step<'a>> {
                 REGEXP => (REGEXP_SQL, name),
                 _ => (ONCE_SQL, name),
             };
-            let of = stored(of, SHORT);
+            let of = stored(of, Length::Short);
             format!("SELECT 1, {sql} FROM hashing.texts WHERE name = '{of}'")
         }),
         rows: 1,

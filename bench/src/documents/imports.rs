@@ -24,6 +24,8 @@ const BARE_SQL: &str = "\
 const PLPGSQL_SQL: &str = "SELECT * FROM documented.import_raw_text($1, $2, $3)";
 const ONCE_SQL: &str = "SELECT * FROM once.import_raw_text_idempotent($1, $2, $3)";
 
+/// How many texts each contender imports in a run.
+const IMPORTS: u64 = 10_000;
 /// After so many a session has its plans.
 const WARM_UP: usize = 20;
 
@@ -58,7 +60,7 @@ pub struct Batch {
 impl Batch {
     /// A batch for each round, others for each `series`.
     pub fn of_rounds(options: &Options, series: usize) -> Vec<Self> {
-        (0..options.rounds).map(|round| Self::new(options, &format!("batch {series}/{round}"))).collect()
+        (0..options.rounds()).map(|round| Self::new(options, &format!("batch {series}/{round}"))).collect()
     }
 
     fn new(options: &Options, name: &str) -> Self {
@@ -68,9 +70,9 @@ impl Batch {
             let athlete = Uuid::from_u128(u128::from(prose.random(500)));
             (athlete, prose.text(&format!("Log {number} of {name}")))
         };
-        let imports: Vec<_> = (0..options.imports).map(import).collect();
+        let imports: Vec<_> = (0..options.scaled(IMPORTS)).map(import).collect();
         let bytes = imports.iter().map(|(_, text)| text.len() as u64).sum();
-        Self { name: name.into(), texts: options.imports, bytes, imports }
+        Self { name: name.into(), texts: imports.len() as u64, bytes, imports }
     }
 }
 
@@ -181,7 +183,7 @@ fn outcome(table: &str, batch: &Batch) -> String {
 }
 
 /// Compares what one import costs in one scenario and in another: each comes with pg_once's seconds and a bare INSERT's.
-pub fn across(costs: &[(Scenario, Option<f64>, Option<f64>)]) -> Vec<Verdict> {
+pub fn across(costs: &[(Scenario, Option<f64>, Option<f64>)], scale: f64) -> Vec<Verdict> {
     let times = |one: Option<f64>, other: Option<f64>| Some(one? / other?);
     let mut verdicts = Vec::new();
     for (scenario, once, bare) in costs {
@@ -196,7 +198,7 @@ pub fn across(costs: &[(Scenario, Option<f64>, Option<f64>)]) -> Vec<Verdict> {
             && let Some(found) = times(*once, new)
         {
             let goal = format!("{ONCE}: a duplicate takes at most 1 × the time of a new one ({scenario})");
-            verdicts.push(Verdict::at_most(goal, found, 1.0));
+            verdicts.push(Verdict::at_most(goal, found, 1.0).at(scale));
         }
         if scenario.rows > 0
             && let Some((empty, bare_empty)) = like(Scenario { rows: 0, ..*scenario })
@@ -205,7 +207,7 @@ pub fn across(costs: &[(Scenario, Option<f64>, Option<f64>)]) -> Vec<Verdict> {
             let goal = format!(
                 "{ONCE}: at most 1.1 × the time of the same in an empty table ({scenario}; {BARE} {of_bare:.2} ×)"
             );
-            verdicts.push(Verdict::at_most(goal, found, 1.1));
+            verdicts.push(Verdict::at_most(goal, found, 1.1).at(scale));
         }
     }
     verdicts

@@ -37,7 +37,7 @@ struct Peaks(Vec<Peak>);
 pub fn run(lab: &Lab, options: &Options) -> Result<Value> {
     headline("memory of the server process");
     let mut peaks = Peaks(Vec::new());
-    for rows in SIZES.into_iter().chain(options.heavy.then_some(LARGE)) {
+    for rows in SIZES.into_iter().chain(options.heavy.then_some(LARGE)).map(|rows| options.scaled(rows)) {
         let file = File::first(&lab.files, options.seed, rows)?;
         lab.sql(&format!(
             "TRUNCATE {}, {} RESTART IDENTITY; CHECKPOINT;",
@@ -51,14 +51,21 @@ pub fn run(lab: &Lab, options: &Options) -> Result<Value> {
             let mut add = |contender, input: &str, private_bytes| {
                 peaks.0.push(Peak { contender, rows, again, input_bytes: input.len() as u64, private_bytes });
             };
-            let private = resident::peak(&mut by_hand, |s| &mut s.client, |s| s.write(&file.clean).map(drop))?;
+            let private = peak(&mut by_hand, |session| session.write(&file.clean).map(drop))?;
             add(HANDWRITTEN, file.clean.get(), private);
-            let private = resident::peak(&mut once, |s| &mut s.client, |s| s.ingest(&file.messy).map(drop))?;
+            let private = peak(&mut once, |session| session.ingest(&file.messy).map(drop))?;
             add(ONCE, file.messy.get(), private);
         }
     }
     println!("{peaks}");
     Ok(json!(peaks.0))
+}
+
+/// What a session's server process had more than before, at most.
+fn peak(session: &mut Session, work: impl FnOnce(&mut Session) -> Result<()>) -> Result<Option<u64>> {
+    let pid = session.client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
+    let ((), most) = resident::peak(&resident::Of::Process(pid), || work(session))?;
+    Ok(most)
 }
 
 impl fmt::Display for Peaks {

@@ -3,7 +3,7 @@
 # columns in the header's order, and from there, cast and numbered on, into the indexed staging table.
 set -euo pipefail
 
-staging=documented.codes_check_temp
+staging=codes_check_temp
 
 for file in "$1"/*.csv; do
   columns=$(head -n 1 "$file")

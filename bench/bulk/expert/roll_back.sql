@@ -1,0 +1,1 @@
+DELETE FROM codes WHERE import_job_id = '@job@';

@@ -1,0 +1,1 @@
+SELECT count(*) = @inserted@ FROM codes WHERE import_job_id = '@job@';

@@ -1,0 +1,1 @@
+SELECT once.mark_duplicates_in_temp('@merchant@');

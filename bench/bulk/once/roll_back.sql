@@ -1,0 +1,1 @@
+SELECT once.rollback_import_job('@job@');

@@ -1,0 +1,1 @@
+SELECT (once.verify_import_job('@job@') ->> 'verified')::boolean;

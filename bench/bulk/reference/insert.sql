@@ -1,0 +1,1 @@
+SELECT insert_clean_codes_to_production('@merchant@', '@job@');
