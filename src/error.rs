@@ -444,7 +444,9 @@ impl OnceError {
                 ERRCODE_UNIQUE_VIOLATION,
                 format!("rows of {staging} have the same row_number"),
                 "Duplicates are told by the row_number, which the database gives; somebody gave it himself.",
-                format!("Leave row_number out where rows are staged, or number them anew: UPDATE {staging} SET row_number = DEFAULT;"),
+                format!(
+                    "Leave row_number out where rows are staged, or number them anew: UPDATE {staging} SET row_number = DEFAULT;"
+                ),
             ),
             Self::StagingEmptied { target, staging, scope } => parts(
                 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

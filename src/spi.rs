@@ -2,8 +2,8 @@
 
 use crate::backend;
 use crate::backend::store::Store;
-use crate::backend::tuples::{self, Tuples};
 use crate::backend::stream;
+use crate::backend::tuples::{self, Tuples};
 use crate::error::{OnceError, Result};
 use once_core::ident::Relation;
 use pgrx::datum::{DatumWithOid, FromDatum, IntoDatum};

@@ -41,7 +41,8 @@ fn insert_clean(
             answer["message"] = json!(format!("{} inserted", codes(written)));
         }
         Err(failure) => {
-            let failure = if failure.sqlstate == "23505" { explain(failure, &target, &scope, staged)? } else { failure };
+            let failure =
+                if failure.sqlstate == "23505" { explain(failure, &target, &scope, staged)? } else { failure };
             jobs::failed(job, &failure, expected.get())?;
             failure.tell(&mut answer);
         }
@@ -57,7 +58,10 @@ fn explain(failure: Failure, target: &Target, scope: &Scope, staged: Staged) -> 
     if arrived > 0 {
         return Ok(Failure::new(
             "P0001",
-            format!("{} came into production meanwhile. Nothing was written; mark duplicates and try again.", codes(arrived)),
+            format!(
+                "{} came into production meanwhile. Nothing was written; mark duplicates and try again.",
+                codes(arrived)
+            ),
         ));
     }
     let repeat = spi::sorted(|| spi::fresh(&target.bulk.unmarked_repeat(), &[scope.arg()], |row| row.need::<i64>(1)))?;
@@ -105,9 +109,8 @@ fn work(
         )
         .into());
     }
-    let carrying: i64 = spi::planned(|| {
-        spi::fresh_one(&target.bulk.job_rows(), &[scope.arg(), job.into()], |row| row.need(1))
-    })?;
+    let carrying: i64 =
+        spi::planned(|| spi::fresh_one(&target.bulk.job_rows(), &[scope.arg(), job.into()], |row| row.need(1)))?;
     if carrying != written {
         return Err(Failure::new(
             "P0001",

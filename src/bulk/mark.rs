@@ -138,10 +138,12 @@ fn set_flag(
     }
     let rows = numbers.len() as i64;
     let args = [scope.arg(), numbers.into(), to.into()];
-    let set = spi::planned(|| spi::each(&target.bulk.set_flag(flag), &args, |_| {
+    let set = spi::planned(|| {
+        spi::each(&target.bulk.set_flag(flag), &args, |_| {
             progress.advance();
             Ok(())
-        }))?;
+        })
+    })?;
     // Fewer are set where rows were removed meanwhile; more, where some that were not meant have the same number.
     if set > rows { Err(repeated()) } else { Ok(set) }
 }

@@ -1,8 +1,8 @@
 //! Validating what is about to be written: keys that came into production since, and rows that the
 //! target would not take.
 
-use super::staging::{self, Staged};
 use super::mark::correct;
+use super::staging::{self, Staged};
 use super::{open, require_known};
 use crate::error::Result;
 use crate::progress::{Phase, Progress};

@@ -2,6 +2,10 @@
 
 #[path = "bulk/insert.rs"]
 mod insert;
+#[path = "bulk/keys.rs"]
+mod keys;
+#[path = "bulk/numbers.rs"]
+mod numbers;
 #[path = "bulk/traps.rs"]
 mod traps;
 #[path = "bulk/undo.rs"]
@@ -222,8 +226,9 @@ fn without_id(mut answer: Value) -> Value {
 fn progress_is_seen_from_another_session() -> Result<()> {
     let (db, mut watcher) = promo::install("progress")?;
     // So many that the watcher has its turn on a busy machine, too.
-    let total = 40_000_i64;
+    let total = 100_000_i64;
     let codes: Vec<String> = (0..total).map(|n| format!("P{n}")).collect();
+    produce(&mut watcher, A, &codes)?;
     stage(&mut watcher, A, &codes)?;
     let mut worker = db.client()?;
     let pid: i32 = worker.query_one("SELECT pg_backend_pid()", &[])?.try_get(0)?;

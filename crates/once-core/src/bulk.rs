@@ -136,7 +136,8 @@ impl Bulk {
     /// A hash of the key that is the same where the index takes keys for the same: of those columns whose type has such
     /// a hash, `None` where there are none.
     fn key_hash(&self, alias: &str) -> Option<String> {
-        let mut columns = self.key.iter().filter_map(|column| Some((column.hash.as_ref()?, column.of(alias)))).peekable();
+        let mut columns =
+            self.key.iter().filter_map(|column| Some((column.hash.as_ref()?, column.of(alias)))).peekable();
         columns.peek()?;
         Some(columns.fold("0::pg_catalog.int8".into(), |seed, (hash, value)| format!("{hash}({value}, {seed})")))
     }
@@ -219,10 +220,8 @@ impl Bulk {
     /// What is staged, as `staged_now`; then the number of clean rows, and for each rule how many of them break it, as one
     /// bigint array.
     pub fn staged_and_broken(&self, rules: &[Rule]) -> String {
-        let counts: Vec<String> = rules
-            .iter()
-            .map(|r| format!(", pg_catalog.count(*) FILTER (WHERE {CLEAN} AND {})", r.broken))
-            .collect();
+        let counts: Vec<String> =
+            rules.iter().map(|r| format!(", pg_catalog.count(*) FILTER (WHERE {CLEAN} AND {})", r.broken)).collect();
         let rules = format!(", ARRAY[pg_catalog.count(*) FILTER (WHERE {CLEAN}){}]", counts.concat());
         self.staged(&rules)
     }
@@ -324,7 +323,12 @@ impl Bulk {
 
     /// Deletes the rows of job `$2` that are not protected at the moment each is deleted.
     pub fn delete_job(&self) -> String {
-        format!("DELETE FROM {} p WHERE {} AND NOT ({}) RETURNING true", self.relation, self.of_job(), self.is_protected())
+        format!(
+            "DELETE FROM {} p WHERE {} AND NOT ({}) RETURNING true",
+            self.relation,
+            self.of_job(),
+            self.is_protected()
+        )
     }
 
     /// Whether the scope has any row in production.
@@ -353,9 +357,10 @@ impl Bulk {
         let same = self.same_key("p", "s");
         let (id, production) = match lookup {
             Lookup::Join => (self.production_id(), format!(" LEFT JOIN {} p ON {same}", self.relation)),
-            Lookup::Probe => {
-                (format!("(SELECT {} FROM {} p WHERE {same} LIMIT 1)", self.production_id(), self.relation), String::new())
-            }
+            Lookup::Probe => (
+                format!("(SELECT {} FROM {} p WHERE {same} LIMIT 1)", self.production_id(), self.relation),
+                String::new(),
+            ),
         };
         format!(
             "WITH r AS ({}) SELECT {staged}, CASE WHEN s.internal_dup AND s.existing_dup THEN 'BOTH_DUPLICATE' \
@@ -387,7 +392,11 @@ mod tests {
     use super::*;
 
     fn column(name: &str) -> KeyColumn {
-        KeyColumn { equals: "\"pg_catalog\".=".into(), hash: Some("pg_catalog.hashtextextended".into()), ..KeyColumn::plain(name) }
+        KeyColumn {
+            equals: "\"pg_catalog\".=".into(),
+            hash: Some("pg_catalog.hashtextextended".into()),
+            ..KeyColumn::plain(name)
+        }
     }
 
     fn gift_cards(scope: Option<&str>) -> Bulk {
