@@ -152,6 +152,13 @@ const JOINED: [(&str, &str); 5] = [
     ("parallel_tuple_cost", "0"),
 ];
 
+/// As `planned`, for a statement over a good part of a table: it is read from one end to the other, whatever an index
+/// and old statistics promise.
+pub fn whole<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let off = [("enable_indexscan", "off"), ("enable_indexonlyscan", "off"), ("enable_bitmapscan", "off")];
+    with_settings(&[&JOINED[..], &off, &[("enable_seqscan", "on")]].concat(), work)
+}
+
 /// As `planned`, for a statement that groups nearly as many rows as there are: sorting them can be done in parallel, and
 /// takes no more memory than it may.
 pub fn sorted<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {

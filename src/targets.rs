@@ -205,6 +205,13 @@ impl Target {
         let much_staged = staged.saturating_mul(10) >= catalog::estimated_rows(self.relation_oid)?;
         Ok(if much_staged || rights::row_security(self.relation_oid)? { Lookup::Join } else { Lookup::Probe })
     }
+
+    /// Runs `work`, a statement over the rows of a job that are about so many. No statistics know of a job that was just
+    /// written.
+    pub fn over_job<T>(&self, rows: i64, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let many = rows.saturating_mul(10) >= catalog::estimated_rows(self.relation_oid)?;
+        if many { spi::whole(work) } else { work() }
+    }
 }
 
 /// Has a table's deferred constraints checked now, so that what they refuse is the caller's failure and not that of the

@@ -109,8 +109,8 @@ fn work(
         )
         .into());
     }
-    let carrying: i64 =
-        spi::planned(|| spi::fresh_one(&target.bulk.job_rows(), &[scope.arg(), job.into()], |row| row.need(1)))?;
+    let count = || spi::fresh_one(&target.bulk.job_rows(), &[scope.arg(), job.into()], |row| row.need(1));
+    let carrying: i64 = target.over_job(written, count)?;
     if carrying != written {
         return Err(Failure::new(
             "P0001",

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 /// Compares the rows that a job recorded with those that carry its id now. See `verify_import_job`.
 pub fn run(job: Job, spec: BulkSpec) -> Result<Value> {
     let (target, scope) = rollback::open(&job, spec)?;
-    let (actual, protected) = spi::read_one(&target.bulk.job_rows(), &[scope.arg(), job.id.into()], |row| {
-        Ok((row.need::<i64>(1)?, row.need::<i64>(2)?))
-    })?;
     let expected = job.rows_written.unwrap_or(0);
+    let (sql, args) = (target.bulk.job_rows(), [scope.arg(), job.id.into()]);
+    let count = || spi::read_one(&sql, &args, |row| Ok((row.need::<i64>(1)?, row.need::<i64>(2)?)));
+    let (actual, protected) = target.over_job(expected, count)?;
     let message = match (job.status.as_str(), actual - expected) {
         ("completed", 0) => format!("All there: {}", codes(expected)),
         ("completed", more) if more > 0 => format!("{} with the job's id that it did not write", codes(more)),
