@@ -206,6 +206,11 @@ impl Target {
         Ok(if much_staged || rights::row_security(self.relation_oid)? { Lookup::Join } else { Lookup::Probe })
     }
 
+    /// Whether what is written may not be what was to be written.
+    pub fn may_change_rows(&self) -> Result<bool> {
+        catalog::has_triggers_or_rules(self.relation_oid)
+    }
+
     /// Runs `work`, a statement over the rows of a job that are about so many. No statistics know of a job that was just
     /// written.
     pub fn over_job<T>(&self, rows: i64, work: impl FnOnce() -> Result<T>) -> Result<T> {

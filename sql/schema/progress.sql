@@ -18,4 +18,4 @@ LEFT JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespa
 WHERE p.param11 OPERATOR(pg_catalog.=) 1869505381;
 GRANT SELECT ON @extschema@.import_progress TO PUBLIC;
 COMMENT ON VIEW @extschema@.import_progress IS
-  'Running jobs of this database: process, role, target table, phase, rows done and total of the phase, and since when. rows_done moves while rows are written: marked, inserted, deleted; what only reads tells its total alone.';
+  'Running jobs of this database: process, role, target table, phase, rows done and total of the phase, and since when. rows_done moves while rows are marked and inserted; the other phases tell their total alone.';

@@ -83,8 +83,8 @@ fn mark_internal(target: &Target, scope: &Scope, staged: Staged, progress: &mut 
 
 /// The most rows that are corrected at once, so that their numbers take no more memory than a maintenance operation may.
 fn most_at_once() -> Result<i64> {
-    /// Of a row: its number in our own vector, in an array, and in the array as it is planned.
-    const BYTES: i64 = 3 * 8;
+    /// Of a row: its number in our own vector, in an array, in the array as it is planned, and hashed.
+    const BYTES: i64 = 3 * 8 + 40;
     let memory = "SELECT pg_size_bytes(current_setting('maintenance_work_mem'))";
     spi::known_one(memory, &[], |row| Ok(row.need::<i64>(1)? / BYTES))
 }

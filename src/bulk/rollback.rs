@@ -59,12 +59,7 @@ fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::R
     progress.phase(Phase::Deleting, job.rows_written.unwrap_or(0));
     let expected = job.rows_written.unwrap_or(0);
     let delete = target.bulk.delete_job();
-    let deleted = target.over_job(expected, || {
-        spi::each(&delete, &args(), |_| {
-            progress.advance();
-            Ok(())
-        })
-    })?;
+    let deleted = target.over_job(expected, || spi::write(&delete, &args()))?;
     targets::check_constraints_now(target.relation_oid)?;
     // Counted after the deletion, by a statement of its own: whoever claimed a row meanwhile has won.
     let sql = target.bulk.job_rows();

@@ -119,9 +119,8 @@ pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut P
 /// A row without a scope would never be imported, and might have been meant for this one.
 fn count_without_scope(target: &Target, scope: &Scope, verdict: &mut Verdict) -> Result<()> {
     let (Some(sql), Some(column)) = (target.bulk.without_scope(), &target.spec.scope) else { return Ok(()) };
-    let (rows, numbers) = spi::fresh_one(&sql, &[scope.arg(), NAMED.into()], |row| {
-        Ok((row.need::<i64>(1)?, row.get::<Vec<i64>>(2)?.unwrap_or_default()))
-    })?;
+    let read = |row: &spi::Row<'_>| Ok((row.need::<i64>(1)?, row.get::<Vec<i64>>(2)?.unwrap_or_default()));
+    let (rows, numbers) = spi::planned(|| spi::fresh_one(&sql, &[scope.arg(), NAMED.into()], read))?;
     if rows == 0 {
         return Ok(());
     }

@@ -321,6 +321,16 @@ pub fn has_before_insert_trigger(table: &Table) -> Result<bool> {
     )
 }
 
+/// Whether anything but constraints acts on what is written to a table or to one of its partitions.
+pub fn has_triggers_or_rules(oid: Oid) -> Result<bool> {
+    spi::known_one(
+        "SELECT EXISTS (SELECT FROM pg_class c WHERE (c.oid = $1 OR c.oid IN (SELECT relid FROM pg_partition_tree($1))) \
+         AND (c.relhasrules OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)))",
+        &[oid.into()],
+        |row| row.need(1),
+    )
+}
+
 /// Constraints of a table, or of others that refer to it, that may be checked at commit only: quoted and
 /// separated by commas. Where a name is not theirs alone, `ALL`, which is what SET CONSTRAINTS can say then.
 pub fn deferrable_constraints(oid: Oid) -> Result<Option<String>> {

@@ -28,6 +28,12 @@ pub enum Flag {
 
 const CLEAN: &str = "s.internal_dup IS NOT TRUE AND s.existing_dup IS NOT TRUE";
 
+/// That a value is one of a long array, which is hashed once. The planner does not look into a CASE, where it would ask
+/// its statistics about each element.
+fn any(value: &str, array: &str) -> String {
+    format!("CASE WHEN {value} = ANY ({array}) THEN true END")
+}
+
 /// A bulk target as its statements need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bulk {
@@ -161,7 +167,7 @@ impl Bulk {
         let keys: Vec<String> = self.key.iter().map(|c| c.of("s")).collect();
         let known: Vec<String> = keys.iter().map(|key| format!(" AND {key} IS NOT NULL")).collect();
         let candidates = match self.key_hash("s").filter(|_| hashed) {
-            Some(hash) => format!(" AND (s.internal_dup OR {hash} = ANY ($3))"),
+            Some(hash) => format!(" AND (s.internal_dup OR {})", any(&hash, "$3")),
             None => String::new(),
         };
         format!(
@@ -210,10 +216,10 @@ impl Bulk {
             Flag::Existing => "existing_dup",
         };
         format!(
-            "UPDATE {} s SET {flag} = $3 FROM pg_catalog.unnest($2) AS w(row_number) \
-             WHERE {} AND s.row_number = w.row_number RETURNING true",
+            "UPDATE {} s SET {flag} = $3 WHERE {} AND {} RETURNING true",
             self.staging,
-            self.scope_is("s")
+            self.scope_is("s"),
+            any("s.row_number", "$2")
         )
     }
 
@@ -323,12 +329,7 @@ impl Bulk {
 
     /// Deletes the rows of job `$2` that are not protected at the moment each is deleted.
     pub fn delete_job(&self) -> String {
-        format!(
-            "DELETE FROM {} p WHERE {} AND NOT ({}) RETURNING true",
-            self.relation,
-            self.of_job(),
-            self.is_protected()
-        )
+        format!("DELETE FROM {} p WHERE {} AND NOT ({})", self.relation, self.of_job(), self.is_protected())
     }
 
     /// Whether the scope has any row in production.

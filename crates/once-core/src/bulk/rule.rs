@@ -20,7 +20,12 @@ impl Rule {
     pub fn required(column: &str, text: bool) -> Self {
         let value = format!("s.{}", quote(column));
         let broken = if text {
-            format!("({value} IS NULL OR pg_catalog.btrim({value}::pg_catalog.text, {WHITE_SPACE}) = '')")
+            // What begins with a visible ASCII character is not blank, and most do: trimming costs twenty times as much.
+            let text = format!("{value}::pg_catalog.text COLLATE pg_catalog.\"C\"");
+            format!(
+                "({value} IS NULL OR NOT ({text} >= '!' AND {text} < E'\\x7F') \
+                 AND pg_catalog.btrim({value}::pg_catalog.text, {WHITE_SPACE}) = '')"
+            )
         } else {
             format!("{value} IS NULL")
         };

@@ -150,6 +150,12 @@ pub fn write_cell(cell: &[u8], text: &mut Vec<u8>) {
         text.extend_from_slice(b"\\N");
         return;
     }
+    // Without a branch for each byte, many are looked at together.
+    let special = |byte: u8| byte == b'\\' || byte == b'\t' || byte == b'\n' || byte == b'\r';
+    if !cell.iter().fold(false, |found, byte| found | special(*byte)) {
+        text.extend_from_slice(cell);
+        return;
+    }
     let mut begin = 0;
     for (at, byte) in cell.iter().enumerate() {
         let escape = match byte {
