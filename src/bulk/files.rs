@@ -276,6 +276,9 @@ thread_local! {
     static PLACES: RefCell<HashMap<(Oid, String), String>> = RefCell::default();
 }
 
+/// How many blocks at either end of staging are looked at first: 8 MB.
+const ENDS: i64 = 1024;
+
 /// Those of the scopes that have no staged row. One is looked for where it was seen last: staging has no index, and is not
 /// read for each file.
 fn without_rows(target: &Target, scopes: Vec<String>) -> Result<Vec<String>> {
@@ -295,13 +298,22 @@ fn without_rows(target: &Target, scopes: Vec<String>) -> Result<Vec<String>> {
     if missing.is_empty() {
         return Ok(missing);
     }
-    let first = format!(
-        "SELECT u.scope, min(s.ctid)::text FROM unnest($1) AS u(scope) JOIN {staging} s ON {of} GROUP BY u.scope"
-    );
-    let first = || spi::fresh(&first, &[missing.clone().into()], |row| Ok((row.need(1)?, row.need(2)?)));
-    let first: HashMap<String, String> = spi::planned(first)?.into_iter().collect();
-    missing.retain(|scope| !first.contains_key(scope));
-    PLACES.with_borrow_mut(|places| places.extend(first.into_iter().map(|(scope, place)| ((oid, scope), place))));
+    // Most likely it came just now, or was the first to come.
+    let blocks = "SELECT pg_relation_size($1) / current_setting('block_size')::bigint";
+    let blocks: i64 = spi::known_one(blocks, &[oid.into()], |row| row.need(1))?;
+    let last = format!("s.ctid >= '({},0)'", (blocks - ENDS).max(0));
+    for among in [last, format!("s.ctid < '({ENDS},0)'"), "true".into()] {
+        let first = format!(
+            "SELECT u.scope, min(s.ctid)::text FROM unnest($1) AS u(scope) JOIN {staging} s ON {of} WHERE {among} GROUP BY u.scope"
+        );
+        let first = || spi::fresh(&first, &[missing.clone().into()], |row| Ok((row.need(1)?, row.need(2)?)));
+        let first: HashMap<String, String> = spi::planned(first)?.into_iter().collect();
+        missing.retain(|scope| !first.contains_key(scope));
+        PLACES.with_borrow_mut(|places| places.extend(first.into_iter().map(|(scope, place)| ((oid, scope), place))));
+        if missing.is_empty() {
+            break;
+        }
+    }
     Ok(missing)
 }
 

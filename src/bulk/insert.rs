@@ -110,8 +110,7 @@ fn work(
         .into());
     }
     let carrying = if target.may_change_rows()? {
-        let count = || spi::fresh_one(&target.bulk.job_rows(), &[scope.arg(), job.into()], |row| row.need(1));
-        target.over_job(written, count)?
+        spi::fresh_one(&target.bulk.job_count(), &[scope.arg(), job.into()], |row| row.need(1))?
     } else {
         written
     };

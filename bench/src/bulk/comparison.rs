@@ -38,7 +38,7 @@ impl Comparison {
         self.steps.push(Compared { step, seconds, rows, ratio });
     }
 
-    /// Wants each step's ratio to be at most this.
+    /// Wants the ratio of each step so far to be at most this.
     pub fn want(&mut self, times: f64, scale: f64) {
         let [before, after] = &self.names;
         let verdict = |compared: &Compared| {

@@ -305,6 +305,11 @@ impl Bulk {
         self.protect.as_ref().map_or("false".into(), |c| format!("p.{} IS TRUE", quote(c)))
     }
 
+    /// How many rows of job `$2` production has: what its index can nearly tell.
+    pub fn job_count(&self) -> String {
+        format!("SELECT pg_catalog.count(*) FROM {} p WHERE {}", self.relation, self.of_job())
+    }
+
     /// Rows of job `$2` in production, and how many of them are protected.
     pub fn job_rows(&self) -> String {
         format!(
@@ -432,6 +437,7 @@ mod tests {
             bulk.broken_rows(&[&Rule::required("series", true)]),
             bulk.insert(true),
             bulk.insert(false),
+            bulk.job_count(),
             bulk.job_rows(),
             bulk.delete_job(),
             bulk.has_production(),
