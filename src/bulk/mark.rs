@@ -70,7 +70,7 @@ fn mark_internal(target: &Target, scope: &Scope, staged: Staged, progress: &mut 
         Some(sql) => {
             let args = [scope.arg(), MOST_HASHES.into()];
             let mut hashes: Vec<i64> = Vec::new();
-            spi::sorted(|| spi::each(&sql, &args, |row| Ok(hashes.push(row.need(1)?))))?;
+            spi::sorted(|| spi::each(&sql, &args, |row| row.need(1).map(|hash| hashes.push(hash))))?;
             Some(hashes).filter(|hashes| (hashes.len() as i64) < MOST_HASHES)
         }
     };
@@ -107,7 +107,7 @@ pub fn correct(
         let found = spi::planned(|| {
             spi::each(wrong, &args, |row| {
                 let numbers = if row.need(2)? { &mut set } else { &mut unset };
-                Ok(numbers.push(row.need::<i64>(1)?))
+                row.need::<i64>(1).map(|number| numbers.push(number))
             })
         })?;
         progress.phase(Phase::Marking, found);
