@@ -4,8 +4,10 @@ use anyhow::Result;
 use once_tests::Db;
 use once_tests::promo::call;
 
-/// Of `columns`, the key's types, with two values each that the index takes for the same, and one that it does not.
-fn marked_as_the_index_compares(label: &str, columns: &[(&str, [&str; 3])]) -> Result<()> {
+/// A type of a key's column, with two values that the index takes for the same, and one that it does not.
+type Column = (&'static str, [&'static str; 3]);
+
+fn marked_as_the_index_compares(label: &str, columns: &[Column]) -> Result<()> {
     let db = Db::new(label)?;
     let mut client = db.client()?;
     client.batch_execute(
@@ -46,7 +48,7 @@ fn marked_as_the_index_compares(label: &str, columns: &[(&str, [&str; 3])]) -> R
 
 #[test]
 fn keys_are_marked_as_the_index_compares_them() -> Result<()> {
-    let cases: &[(&str, &[(&str, [&str; 3])])] = &[
+    let cases: &[(&str, &[Column])] = &[
         ("k_citext", &[("citext", ["Code", "CODE", "other"])]),
         ("k_loose", &[("text COLLATE loose", ["Code", "CODE", "other"])]),
         ("k_domain", &[("label", ["Code", "CODE", "other"])]),
