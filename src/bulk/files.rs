@@ -284,17 +284,25 @@ const ENDS: i64 = 1024;
 fn without_rows(target: &Target, scopes: Vec<String>) -> Result<Vec<String>> {
     let (staging, oid) = (&target.bulk.staging, target.staging_oid);
     let of = target.bulk.staged_in("u.scope");
-    let (seen, mut unseen): (Vec<_>, Vec<_>) = PLACES.with_borrow(|places| {
-        scopes.into_iter().map(|scope| (places.get(&(oid, scope.clone())).cloned(), scope)).partition(|s| s.0.is_some())
+    let (mut seen, mut places, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    PLACES.with_borrow(|known| {
+        for scope in scopes {
+            match known.get(&(oid, scope.clone())) {
+                Some(place) => {
+                    seen.push(scope);
+                    places.push(place.clone());
+                }
+                None => missing.push(scope),
+            }
+        }
     });
-    let (places, scopes): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
-    let gone = format!(
-        "SELECT u.scope FROM ROWS FROM (unnest($1), unnest($2)) AS u(scope, place) \
-         WHERE (SELECT true FROM {staging} s WHERE s.ctid = u.place::tid AND {of} LIMIT 1) IS NULL"
-    );
-    let gone = spi::fresh(&gone, &[scopes.into(), places.into()], |row| row.need::<String>(1))?;
-    unseen.extend(gone.into_iter().map(|scope| (None, scope)));
-    let mut missing: Vec<String> = unseen.into_iter().map(|(_, scope)| scope).collect();
+    if !seen.is_empty() {
+        let gone = format!(
+            "SELECT u.scope FROM ROWS FROM (unnest($1), unnest($2)) AS u(scope, place) \
+             WHERE (SELECT true FROM {staging} s WHERE s.ctid = u.place::tid AND {of} LIMIT 1) IS NULL"
+        );
+        missing.extend(spi::fresh(&gone, &[seen.into(), places.into()], |row| row.need::<String>(1))?);
+    }
     if missing.is_empty() {
         return Ok(missing);
     }

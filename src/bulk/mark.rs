@@ -70,8 +70,8 @@ fn mark_internal(target: &Target, scope: &Scope, staged: Staged, progress: &mut 
         Some(sql) => {
             let args = [scope.arg(), MOST_HASHES.into()];
             let mut hashes: Vec<i64> = Vec::new();
-            spi::sorted(|| spi::each(&sql, &args, |row| row.need(1).map(|hash| hashes.push(hash))))?;
-            Some(hashes).filter(|hashes| (hashes.len() as i64) < MOST_HASHES)
+            let found = spi::sorted(|| spi::each(&sql, &args, |row| row.need(1).map(|hash| hashes.push(hash))))?;
+            (found < MOST_HASHES).then_some(hashes)
         }
     };
     if staged.internal == 0 && hashes.as_ref().is_some_and(Vec::is_empty) {
@@ -136,7 +136,7 @@ fn set_flag(
     if numbers.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(repeated());
     }
-    let rows = numbers.len() as i64;
+    let rows = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
     let args = [scope.arg(), numbers.into(), to.into()];
     let set = spi::planned(|| {
         spi::each(&target.bulk.set_flag(flag), &args, |_| {

@@ -7,6 +7,7 @@ use once_tests::promo::call;
 /// A type of a key's column, with two values that the index takes for the same, and one that it does not.
 type Column = (&'static str, [&'static str; 3]);
 
+/// Marks rows of a table whose key has these columns, and lets its unique index judge.
 fn marked_as_the_index_compares(label: &str, columns: &[Column]) -> Result<()> {
     let db = Db::new(label)?;
     let mut client = db.client()?;
