@@ -1,6 +1,7 @@
 //! The bulk path: stage, mark duplicates, validate, insert, verify, roll back. A file a verb.
 
 mod clear;
+mod correct;
 mod files;
 mod insert;
 mod mark;

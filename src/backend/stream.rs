@@ -44,7 +44,9 @@ pub fn run(sql: &str, args: &[Arg], each: &mut dyn FnMut(&Row) -> Result<()>) ->
             param.isnull = value.is_none();
             param.value = value.map_or(pg_sys::Datum::from(0), |value| value.sans_lifetime());
             param.ptype = arg.oid();
-            param.pflags = pg_sys::PARAM_FLAG_CONST as u16;
+            // The plan would have a copy of it wherever the statement names it, and there is nothing to plan by.
+            let is_long = arg.oid() == pg_sys::BYTEAOID;
+            param.pflags = if is_long { 0 } else { pg_sys::PARAM_FLAG_CONST as u16 };
         }
         let options = pg_sys::SPIExecuteOptions {
             params,

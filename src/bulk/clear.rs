@@ -24,6 +24,6 @@ fn clear_staging(target: Option<String>, scope: Option<String>) -> Result<JsonB,
     jobs::lock(&target.bulk.relation, target.relation_oid, &scope.text)?;
     let deleted = spi::write(&target.bulk.clear(), &[scope.arg()])?;
     staging::cleared(&target, &scope)?;
-    let remaining = staging::now(&target, &scope)?.0.rows;
+    let remaining = staging::now(&target, &scope)?.staged.rows;
     Ok(JsonB(json!({"success": true, "rows_deleted": deleted, "rows_remaining": remaining})))
 }

@@ -185,7 +185,7 @@ fn recover(target: &Target, scope: &Scope) -> Result<bool> {
 #[search_path(pg_catalog, pg_temp)]
 fn staging_status(target: Option<String>, scope: Option<String>) -> std::result::Result<JsonB, ErrorReport> {
     let (target, scope) = open_to_read(target, scope, &["SELECT"], &[])?;
-    let (staged, both) = staging::now(&target, &scope)?;
+    let staging::Look { staged, both, .. } = staging::now(&target, &scope)?;
     let marked = staging::require_checked(&target, &scope, staged).is_ok();
     let emptied = !staging::emptied(&target, &[&scope])?.is_empty();
     let files = format!(

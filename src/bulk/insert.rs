@@ -1,7 +1,7 @@
 //! Inserting the clean rows into production: all or nothing, under a job that is kept either way.
 
 use super::staging::Staged;
-use super::validate::{Verdict, require_ready, validate};
+use super::validate::{Verdict, require_marked, validate};
 use super::{codes, open};
 use crate::backend::Jsonb;
 use crate::jobs::{self, Failure, Stop};
@@ -30,7 +30,7 @@ fn insert_clean(
     source_info: default!(Option<Jsonb>, "NULL"),
 ) -> std::result::Result<JsonB, ErrorReport> {
     let (target, scope) = open(target, scope, &["SELECT", "UPDATE"], &["SELECT", "INSERT"])?;
-    let staged = require_ready(&target, &scope)?;
+    let staged = require_marked(&target, &scope)?;
     let job = target.begin_job(&scope, source_info)?;
 
     let expected = Cell::new(None);

@@ -1,5 +1,6 @@
 //! Marking duplicates: within what is staged, and against production. Always computed from the truth.
 
+use super::correct::{correct, memory};
 use super::staging::{self, Staged};
 use super::{open, require_known};
 use crate::error::{OnceError, Result};
@@ -38,112 +39,62 @@ fn mark_duplicates(
     let mut progress = Progress::start(target.relation_oid).every(size);
 
     progress.phase(Phase::Counting, 0);
-    let (staged, _) = staging::now(&target, &scope)?;
+    let staging::Look { staged, lowest, .. } = staging::now(&target, &scope)?;
     require_known(&target, &scope, staged.rows)?;
 
-    mark_internal(&target, &scope, staged, &mut progress)?;
-    let wrong = target.bulk.wrong_existing(target.lookup(staged.rows)?, staged.existing > 0);
     progress.phase(Phase::Comparing, staged.rows);
-    correct(&target, &scope, Flag::Existing, &wrong, None, &mut progress)?;
+    let hashes = repeated_hashes(&target, &scope, staged.rows)?;
+    let internal = match &hashes {
+        Some(hashes) if hashes.is_empty() && staged.internal == 0 => None,
+        hashes => Some(target.bulk.wrong_internal(hashes.is_some())),
+    };
+    let existing = target.bulk.wrong_existing(target.lookup(staged.rows)?, staged.existing > 0);
+    correct(&target, &scope, Some(lowest..=staged.highest), &mut progress, |wrong| {
+        if let Some(internal) = &internal {
+            wrong.find(Flag::Internal, internal, &scope, hashes.as_deref())?;
+        }
+        wrong.find(Flag::Existing, &existing, &scope, None)
+    })?;
 
     progress.phase(Phase::Counting, staged.rows);
-    let (after, both) = staging::now(&target, &scope)?;
+    let read = |row: &spi::Row<'_>| Ok([row.need::<i64>(1)?, row.need(2)?, row.need(3)?, row.need(4)?]);
+    let [rows, internal, existing, both] =
+        spi::planned(|| spi::fresh_one(&target.bulk.flagged_now(), &[scope.arg()], read))?;
     // What was compared is what was there at the start; how it is flagged shows only now.
-    staging::checked(&target, &scope, Staged { internal: after.internal, existing: after.existing, ..staged })?;
+    staging::checked(&target, &scope, Staged { internal, existing, ..staged })?;
     Ok(JsonB(json!({
         "success": true,
-        "total_rows": after.rows,
-        "internal_duplicates": after.internal,
-        "database_duplicates": after.existing,
-        "clean_count": after.rows - after.internal - after.existing + both,
+        "total_rows": rows,
+        "internal_duplicates": internal,
+        "database_duplicates": existing,
+        "clean_count": rows - internal - existing + both,
         "chunks_processed": staged.rows / size + i64::from(staged.rows % size > 0),
     })))
 }
 
-/// The most hashes of repeated keys that are worth a look-up: 8 MB. Where there are more, all rows are compared.
-const MOST_HASHES: i64 = 1 << 20;
-
-fn mark_internal(target: &Target, scope: &Scope, staged: Staged, progress: &mut Progress) -> Result<()> {
-    progress.phase(Phase::Comparing, staged.rows);
-    let hashes = match target.bulk.repeated_hashes() {
-        None => None,
-        Some(sql) => {
-            let args = [scope.arg(), MOST_HASHES.into()];
-            let mut hashes: Vec<i64> = Vec::new();
-            let found = spi::sorted(|| spi::each(&sql, &args, |row| row.need(1).map(|hash| hashes.push(hash))))?;
-            (found < MOST_HASHES).then_some(hashes)
-        }
-    };
-    if staged.internal == 0 && hashes.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(());
-    }
-    let wrong = target.bulk.wrong_internal(hashes.is_some());
-    correct(target, scope, Flag::Internal, &wrong, hashes.as_deref(), progress).map(drop)
-}
-
-/// The most rows that are corrected at once, so that their numbers take no more memory than a maintenance operation may.
-fn most_at_once() -> Result<i64> {
-    /// Of a row: its number in our own vector, in an array, in the array as it is planned, and hashed.
-    const BYTES: i64 = 3 * 8 + 40;
-    let memory = "SELECT pg_size_bytes(current_setting('maintenance_work_mem'))";
-    spi::known_one(memory, &[], |row| Ok(row.need::<i64>(1)? / BYTES))
-}
-
-/// Corrects a flag of the rows that `wrong` finds, until it finds no more.
-pub fn correct(
-    target: &Target,
-    scope: &Scope,
-    flag: Flag,
-    wrong: &str,
-    hashes: Option<&[i64]>,
-    progress: &mut Progress,
-) -> Result<i64> {
-    let most = most_at_once()?;
-    let mut corrected = 0;
-    loop {
-        let mut args = vec![scope.arg(), most.into()];
-        args.extend(hashes.map(|hashes| hashes.to_vec().into()));
-        let (mut set, mut unset) = (Vec::new(), Vec::new());
-        let found = spi::planned(|| {
-            spi::each(wrong, &args, |row| {
-                let numbers = if row.need(2)? { &mut set } else { &mut unset };
-                row.need::<i64>(1).map(|number| numbers.push(number))
-            })
-        })?;
-        progress.phase(Phase::Marking, found);
-        for (numbers, to) in [(set, true), (unset, false)] {
-            corrected += set_flag(target, scope, flag, numbers, to, progress)?;
-        }
-        if found < most {
-            return Ok(corrected);
-        }
-    }
-}
-
-fn set_flag(
-    target: &Target,
-    scope: &Scope,
-    flag: Flag,
-    mut numbers: Vec<i64>,
-    to: bool,
-    progress: &mut Progress,
-) -> Result<i64> {
-    if numbers.is_empty() {
-        return Ok(0);
-    }
-    numbers.sort_unstable();
-    let repeated = || OnceError::RowNumbersRepeat { staging: target.bulk.staging.clone() };
-    if numbers.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(repeated());
-    }
-    let rows = i64::try_from(numbers.len()).unwrap_or(i64::MAX);
-    let args = [scope.arg(), numbers.into(), to.into()];
-    let set = spi::planned(|| {
-        spi::each(&target.bulk.set_flag(flag), &args, |_| {
-            progress.advance();
+/// The hashes that keys of more than one staged row have, in order: nearly no row is left to compare whole then. `None`
+/// where keys can't be hashed, or so many repeat that comparing all is as well.
+fn repeated_hashes(target: &Target, scope: &Scope, staged: i64) -> Result<Option<Vec<i64>>> {
+    /// 8 MB of them.
+    const MOST: usize = 1 << 20;
+    /// Of a hash in a list that may have grown to twice its length.
+    const BYTES: i64 = 2 * 8;
+    let Some(sql) = target.bulk.hashes() else { return Ok(None) };
+    // In each pass those hashes that have the same lowest bits.
+    let passes = (staged / (memory()? / BYTES).max(1)).unsigned_abs().saturating_add(1).next_power_of_two();
+    let mut repeated = Vec::new();
+    for pass in 0..passes {
+        let mut hashes: Vec<i64> = Vec::new();
+        let mut keep = |row: &spi::Row<'_>| {
+            hashes.extend(row.get::<i64>(1)?.filter(|hash| hash.cast_unsigned() & (passes - 1) == pass));
             Ok(())
-        })
-    })?;
-    // Fewer are set where rows were removed meanwhile; more, where some that were not meant have the same number.
-    if set > rows { Err(repeated()) } else { Ok(set) }
+        };
+        spi::planned(|| spi::each(&sql, &[scope.arg()], &mut keep))?;
+        hashes.sort_unstable();
+        repeated.extend(hashes.chunk_by(PartialEq::eq).filter(|same| same.len() > 1).map(|same| same[0]));
+        if repeated.len() > MOST {
+            return Ok(None);
+        }
+    }
+    Ok(Some(repeated))
 }

@@ -35,9 +35,17 @@ impl Staged {
     }
 }
 
-/// Looks at what is staged now, and how many rows are flagged both ways.
-pub fn now(target: &Target, scope: &Scope) -> Result<(Staged, i64)> {
-    let read = |row: &Row<'_>| Ok((Staged::read(row)?, row.need(6)?));
+/// What a look at staging tells besides.
+pub struct Look {
+    pub staged: Staged,
+    /// How many rows are flagged both ways.
+    pub both: i64,
+    pub lowest: i64,
+}
+
+/// Looks at what is staged now.
+pub fn now(target: &Target, scope: &Scope) -> Result<Look> {
+    let read = |row: &Row<'_>| Ok(Look { staged: Staged::read(row)?, both: row.need(6)?, lowest: row.need(7)? });
     spi::planned(|| spi::fresh_one(&target.bulk.staged_now(), &[scope.arg()], read))
 }
 
@@ -161,16 +169,21 @@ pub fn checked(target: &Target, scope: &Scope, staged: Staged) -> Result<()> {
     spi::write(&insert, &args).map(drop)
 }
 
-/// # Errors
-/// `55000` where what is staged is not what was marked last.
-pub fn require_checked(target: &Target, scope: &Scope, staged: Staged) -> Result<()> {
+/// What was staged when the scope was marked last; `None` where it never was.
+pub fn marked(target: &Target, scope: &Scope) -> Result<Option<Staged>> {
     let marked = format!(
         "SELECT rows, highest, fingerprint, internal_dups, existing_dups FROM {} \
          WHERE staging_schema = $1 AND staging_name = $2 AND scope = $3",
         spi::own("staging_checks")?
     );
-    match spi::fresh(&marked, &scoped(target, scope), Staged::read)?.first() {
-        Some(then) if *then == staged => Ok(()),
+    Ok(spi::fresh(&marked, &scoped(target, scope), Staged::read)?.into_iter().next())
+}
+
+/// # Errors
+/// `55000` where what is staged is not what was marked last.
+pub fn require_checked(target: &Target, scope: &Scope, staged: Staged) -> Result<()> {
+    match marked(target, scope)? {
+        Some(then) if then == staged => Ok(()),
         None if staged.rows == 0 => Ok(()),
         then => Err(OnceError::NotCheckedSinceStaging {
             target: target.name.clone(),

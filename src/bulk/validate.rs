@@ -1,7 +1,7 @@
 //! Validating what is about to be written: keys that came into production since, and rows that the
 //! target would not take.
 
-use super::mark::correct;
+use super::correct::correct;
 use super::staging::{self, Staged};
 use super::{open, require_known};
 use crate::error::Result;
@@ -48,7 +48,7 @@ impl Verdict {
 #[search_path(pg_catalog, pg_temp)]
 fn validate_staged(target: Option<String>, scope: Option<String>) -> std::result::Result<JsonB, ErrorReport> {
     let (target, scope) = open(target, scope, &["SELECT", "UPDATE"], &["SELECT"])?;
-    let staged = require_ready(&target, &scope)?;
+    let staged = require_marked(&target, &scope)?;
     let verdict = validate(&target, &scope, staged, &mut Progress::start(target.relation_oid))?;
     let mut answer = json!({
         "valid": verdict.broken == 0,
@@ -67,21 +67,29 @@ fn validate_staged(target: Option<String>, scope: Option<String>) -> std::result
 /// That the staged rows are whole, known, and marked since the last of them came.
 pub fn require_ready(target: &Target, scope: &Scope) -> Result<Staged> {
     staging::require_whole(target, &[scope])?;
-    let (staged, _) = staging::now(target, scope)?;
+    let staged = staging::now(target, scope)?.staged;
     require_known(target, scope, staged.rows)?;
     staging::require_checked(target, scope, staged)?;
     Ok(staged)
 }
 
-/// The validation itself, on rows that are `require_ready`.
+/// As `require_ready`, but for what `validate` sees as it counts: whether what was marked is what is staged now.
+pub fn require_marked(target: &Target, scope: &Scope) -> Result<Staged> {
+    match staging::marked(target, scope)? {
+        Some(marked) if marked.rows > 0 => staging::require_whole(target, &[scope]).map(|()| marked),
+        _ => require_ready(target, scope),
+    }
+}
+
+/// The validation itself, on rows that are `require_marked`.
 ///
 /// # Errors
-/// `55000` where rows were staged or removed meanwhile.
+/// `55000` where rows were staged or removed since they were marked.
 pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut Progress) -> Result<Verdict> {
     let bulk = &target.bulk;
     progress.phase(Phase::Validating, staged.rows);
     let arrived = bulk.arrived(target.lookup(staged.rows)?);
-    let arrived = correct(target, scope, Flag::Existing, &arrived, None, progress)?;
+    let arrived = correct(target, scope, None, progress, |wrong| wrong.find(Flag::Existing, &arrived, scope, None))?;
     if arrived > 0 {
         staging::checked(target, scope, Staged { existing: staged.existing + arrived, ..staged })?;
     }
@@ -90,7 +98,7 @@ pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut P
     let rules = target.rules()?;
     let counted = bulk.staged_and_broken(&rules);
     let (now, counts) = spi::planned(|| {
-        spi::fresh_one(&counted, &[scope.arg()], |row| Ok((Staged::read(row)?, row.need::<Vec<i64>>(7)?)))
+        spi::fresh_one(&counted, &[scope.arg()], |row| Ok((Staged::read(row)?, row.need::<Vec<i64>>(6)?)))
     })?;
     // What was counted may be more than what was marked; what comes after this shows in the count of the insert.
     staging::require_checked(target, scope, now)?;
@@ -112,15 +120,19 @@ pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut P
             }))
         })?;
     }
-    count_without_scope(target, scope, &mut verdict)?;
+    count_without_scope(target, &mut verdict)?;
     Ok(verdict)
 }
 
 /// A row without a scope would never be imported, and might have been meant for this one.
-fn count_without_scope(target: &Target, scope: &Scope, verdict: &mut Verdict) -> Result<()> {
-    let (Some(sql), Some(column)) = (target.bulk.without_scope(), &target.spec.scope) else { return Ok(()) };
-    let read = |row: &spi::Row<'_>| Ok((row.need::<i64>(1)?, row.get::<Vec<i64>>(2)?.unwrap_or_default()));
-    let (rows, numbers) = spi::planned(|| spi::fresh_one(&sql, &[scope.arg(), NAMED.into()], read))?;
+fn count_without_scope(target: &Target, verdict: &mut Verdict) -> Result<()> {
+    let bulk = &target.bulk;
+    let (Some(column), Some(rows), Some(numbers)) =
+        (&target.spec.scope, bulk.count_without_scope(), bulk.numbers_without_scope())
+    else {
+        return Ok(());
+    };
+    let rows = spi::planned(|| spi::fresh_one(&rows, &[], |row| row.need::<i64>(1)))?;
     if rows == 0 {
         return Ok(());
     }
@@ -132,8 +144,9 @@ fn count_without_scope(target: &Target, scope: &Scope, verdict: &mut Verdict) ->
         target.bulk.staging,
         quote(column)
     ));
-    let room = usize::try_from(NAMED).unwrap_or(0).saturating_sub(verdict.errors.len());
-    let named = numbers.iter().take(room);
-    verdict.errors.extend(named.map(|row| json!({"row": row, "column": column, "value": null, "reason": reason})));
+    let room = NAMED.saturating_sub(i64::try_from(verdict.errors.len()).unwrap_or(NAMED));
+    let named = spi::fresh(&numbers, &[room.into()], |row| row.need::<i64>(1))?;
+    let named = named.iter().map(|row| json!({"row": row, "column": column, "value": null, "reason": reason}));
+    verdict.errors.extend(named);
     Ok(())
 }

@@ -4,10 +4,12 @@
 //! Parameters: `$1` is always the scope as text (NULL where there is no scope).
 //! Aliases: `s` a staged row, `p` a row in production, `f` the first staged row of a key.
 
+mod mark;
 mod rule;
 
 use crate::ident::{Relation, literal, quote, quote_list};
 use crate::key::KeyColumn;
+pub use mark::{CORRECTIONS, Flag};
 pub use rule::Rule;
 
 /// How to find a staged row's key in production.
@@ -19,20 +21,10 @@ pub enum Lookup {
     Probe,
 }
 
-/// What marking says of a staged row: its key is staged with a lower number, or is in production.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flag {
-    Internal,
-    Existing,
-}
-
+const FLAGGED: &str =
+    "pg_catalog.count(*) FILTER (WHERE s.internal_dup), pg_catalog.count(*) FILTER (WHERE s.existing_dup)";
+const FLAGGED_TWICE: &str = "pg_catalog.count(*) FILTER (WHERE s.internal_dup AND s.existing_dup)";
 const CLEAN: &str = "s.internal_dup IS NOT TRUE AND s.existing_dup IS NOT TRUE";
-
-/// That a value is one of a long array, which is hashed once. The planner does not look into a CASE, where it would ask
-/// its statistics about each element.
-fn any(value: &str, array: &str) -> String {
-    format!("CASE WHEN {value} = ANY ({array}) THEN true END")
-}
 
 /// A bulk target as its statements need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,12 +100,18 @@ impl Bulk {
 
     /// What is staged: how many rows, their highest number, a fingerprint of all numbers and keys, and how
     /// many are flagged internal, existing and both. Count and number alone would not tell that a row
-    /// committed late in another's place, that a key was edited, or that all was staged anew.
+    /// committed late in another's place, that a key was edited, or that all was staged anew. Then the lowest number.
     pub fn staged_now(&self) -> String {
-        self.staged("")
+        self.staged(&format!(", {FLAGGED_TWICE}, coalesce(pg_catalog.min(s.row_number), 0)"))
     }
 
-    /// As `staged_now`, and `more` of the same rows `s`.
+    /// How many rows are staged, and how many are flagged internal, existing and both.
+    pub fn flagged_now(&self) -> String {
+        let (staging, of_scope) = (&self.staging, self.scope_is("s"));
+        format!("SELECT pg_catalog.count(*), {FLAGGED}, {FLAGGED_TWICE} FROM {staging} s WHERE {of_scope}")
+    }
+
+    /// As `staged_now` up to what is flagged existing, and `more` of the same rows `s`.
     fn staged(&self, more: &str) -> String {
         let fingerprint = self.key.iter().fold("s.row_number".to_string(), |seed, column| {
             let text = format!("s.{}::pg_catalog.text COLLATE pg_catalog.\"C\"", quote(&column.name));
@@ -121,109 +119,13 @@ impl Bulk {
         });
         format!(
             "SELECT pg_catalog.count(*), coalesce(pg_catalog.max(s.row_number), 0), \
-             coalesce(pg_catalog.bit_xor({fingerprint}), 0), \
-             pg_catalog.count(*) FILTER (WHERE s.internal_dup), pg_catalog.count(*) FILTER (WHERE s.existing_dup), \
-             pg_catalog.count(*) FILTER (WHERE s.internal_dup AND s.existing_dup){more} FROM {} s WHERE {}",
+             coalesce(pg_catalog.bit_xor({fingerprint}), 0), {FLAGGED}{more} FROM {} s WHERE {}",
             self.staging,
             self.scope_is("s")
         )
     }
 
-    /// That production has the key of a staged row `s`.
-    fn in_production(&self, lookup: Lookup) -> String {
-        let same = format!("FROM {} p WHERE {}", self.relation, self.same_key("p", "s"));
-        match lookup {
-            Lookup::Join => format!("EXISTS (SELECT {same})"),
-            // Of a limited subquery the planner makes no join.
-            Lookup::Probe => format!("((SELECT true {same} LIMIT 1) IS NOT NULL)"),
-        }
-    }
-
-    /// A hash of the key that is the same where the index takes keys for the same: of those columns whose type has such
-    /// a hash, `None` where there are none.
-    fn key_hash(&self, alias: &str) -> Option<String> {
-        let mut columns =
-            self.key.iter().filter_map(|column| Some((column.hash.as_ref()?, column.of(alias)))).peekable();
-        columns.peek()?;
-        Some(columns.fold("0::pg_catalog.int8".into(), |seed, (hash, value)| format!("{hash}({value}, {seed})")))
-    }
-
-    /// The hashes that keys of more than one staged row have, `$2` of them at most; `None` where keys can't be hashed.
-    /// Eight bytes a row are sorted for this, and nearly no row is left to compare whole.
-    pub fn repeated_hashes(&self) -> Option<String> {
-        Some(format!(
-            "SELECT h.hash FROM (SELECT {} AS hash FROM {} s WHERE {}) h WHERE h.hash IS NOT NULL \
-             GROUP BY h.hash HAVING pg_catalog.count(*) > 1 LIMIT $2",
-            self.key_hash("s")?,
-            self.staging,
-            self.scope_is("s")
-        ))
-    }
-
-    /// Staged rows that `internal_dup` is wrong of, `$2` at most: row_number, and what it should be. Of a key that is
-    /// staged more than once the row with the lowest number stays. With `hashed`, only rows whose key has one of the
-    /// hashes `$3` may repeat another.
-    pub fn wrong_internal(&self, hashed: bool) -> String {
-        let keys: Vec<String> = self.key.iter().map(|c| c.of("s")).collect();
-        let known: Vec<String> = keys.iter().map(|key| format!(" AND {key} IS NOT NULL")).collect();
-        let candidates = match self.key_hash("s").filter(|_| hashed) {
-            Some(hash) => format!(" AND (s.internal_dup OR {})", any(&hash, "$3")),
-            None => String::new(),
-        };
-        format!(
-            "SELECT c.row_number, c.repeats FROM (SELECT s.row_number, s.internal_dup IS TRUE AS was, \
-             s.row_number > pg_catalog.min(s.row_number) OVER (PARTITION BY {}){} AS repeats \
-             FROM {} s WHERE {}{candidates}) c WHERE c.was <> c.repeats LIMIT $2",
-            keys.join(", "),
-            known.concat(),
-            self.staging,
-            self.scope_is("s")
-        )
-    }
-
-    /// Staged rows that `existing_dup` is wrong of, `$2` at most: row_number, and what it should be. Without `flagged`,
-    /// none has the flag already.
-    pub fn wrong_existing(&self, lookup: Lookup, flagged: bool) -> String {
-        let rows = |flag, should, found| {
-            format!(
-                "SELECT s.row_number, {should} AS should FROM {} s WHERE {} AND s.existing_dup IS {flag} TRUE AND {found}",
-                self.staging,
-                self.scope_is("s")
-            )
-        };
-        let missing = rows("NOT", "true", self.in_production(lookup));
-        if !flagged {
-            return format!("{missing} LIMIT $2");
-        }
-        let surplus = rows("", "false", format!("NOT {}", self.in_production(lookup)));
-        format!("SELECT * FROM ({missing} UNION ALL {surplus}) w LIMIT $2")
-    }
-
-    /// The clean rows whose key production has got since, `$2` at most: row_number, and true.
-    pub fn arrived(&self, lookup: Lookup) -> String {
-        format!(
-            "SELECT s.row_number, true FROM {} s WHERE {} AND {CLEAN} AND {} LIMIT $2",
-            self.staging,
-            self.scope_is("s"),
-            self.in_production(lookup)
-        )
-    }
-
-    /// Sets `flag` of the rows numbered `$2`, an array, to `$3`.
-    pub fn set_flag(&self, flag: Flag) -> String {
-        let flag = match flag {
-            Flag::Internal => "internal_dup",
-            Flag::Existing => "existing_dup",
-        };
-        format!(
-            "UPDATE {} s SET {flag} = $3 WHERE {} AND {} RETURNING true",
-            self.staging,
-            self.scope_is("s"),
-            any("s.row_number", "$2")
-        )
-    }
-
-    /// What is staged, as `staged_now`; then the number of clean rows, and for each rule how many of them break it, as one
+    /// What is staged, as `staged_now` up to what is flagged existing; then the number of clean rows, and for each rule how many of them break it, as one
     /// bigint array.
     pub fn staged_and_broken(&self, rules: &[Rule]) -> String {
         let counts: Vec<String> =
@@ -251,15 +153,20 @@ impl Bulk {
         format!("SELECT * FROM ({}) b ORDER BY 1 LIMIT $2", parts.join(" UNION ALL "))
     }
 
-    /// Rows that belong to no scope, and so would never be imported: how many, and the lowest numbers.
-    pub fn without_scope(&self) -> Option<String> {
+    /// Of rows that belong to no scope, and so would never be imported, `what`.
+    fn without_scope(&self, what: &str) -> Option<String> {
         let scope = self.scope.as_ref()?;
-        Some(format!(
-            "SELECT pg_catalog.count(*), (SELECT pg_catalog.array_agg(n.row_number) FROM (SELECT s.row_number FROM {staging} s \
-             WHERE s.{column} IS NULL ORDER BY 1 LIMIT $2) n) FROM {staging} s WHERE s.{column} IS NULL",
-            staging = self.staging,
-            column = quote(&scope.name)
-        ))
+        Some(format!("SELECT {what} FROM {} s WHERE s.{} IS NULL", self.staging, quote(&scope.name)))
+    }
+
+    /// How many rows belong to no scope; `None` where there is none.
+    pub fn count_without_scope(&self) -> Option<String> {
+        self.without_scope("pg_catalog.count(*)")
+    }
+
+    /// The lowest `$1` numbers of rows that belong to no scope.
+    pub fn numbers_without_scope(&self) -> Option<String> {
+        Some(format!("{} ORDER BY 1 LIMIT $1", self.without_scope("s.row_number")?))
     }
 
     /// Writes the clean rows with job `$2`, in the order of the key. Where a key has arrived since, all of it fails with
@@ -424,14 +331,15 @@ mod tests {
     fn all(bulk: &Bulk) -> Vec<String> {
         vec![
             bulk.staged_now(),
-            bulk.repeated_hashes().unwrap_or_default(),
+            bulk.flagged_now(),
+            bulk.hashes().unwrap_or_default(),
             bulk.wrong_internal(true),
             bulk.wrong_internal(false),
             bulk.wrong_existing(Lookup::Join, true),
             bulk.wrong_existing(Lookup::Probe, false),
             bulk.arrived(Lookup::Join),
-            bulk.set_flag(Flag::Internal),
-            bulk.set_flag(Flag::Existing),
+            bulk.correct_near(),
+            bulk.correct_far(),
             bulk.staged_and_broken(&[Rule::required("series", true)]),
             bulk.unmarked_repeat(),
             bulk.broken_rows(&[&Rule::required("series", true)]),
@@ -462,7 +370,7 @@ mod tests {
         for sql in all(&gift_cards(None)) {
             assert!(!sql.contains("$1"), "{sql}");
         }
-        assert_eq!(gift_cards(None).without_scope(), None);
+        assert_eq!(gift_cards(None).count_without_scope(), None);
     }
 
     #[test]
