@@ -32,8 +32,8 @@ pub fn correct(
         corrected += wrong.found;
         progress.phase(Phase::Marking, wrong.found);
         let has_room = wrong.room() > 0;
-        wrong.correct(scope, progress)?;
-        if has_room {
+        // Where a trigger keeps flags as they are, none is corrected by trying again.
+        if wrong.correct(scope, progress)? == 0 || has_room {
             return Ok(corrected);
         }
     }
@@ -112,10 +112,11 @@ impl Wrong<'_> {
         Ok(())
     }
 
-    fn correct(self, scope: &Scope, progress: &mut Progress) -> Result<()> {
+    /// Gives how many rows it wrote.
+    fn correct(self, scope: &Scope, progress: &mut Progress) -> Result<i64> {
         let Self { target, numbers, found, mut rows } = self;
         if found == 0 {
-            return Ok(());
+            return Ok(0);
         }
         let (sql, args): (String, Vec<Arg>) = match numbers {
             Numbers::Near { lowest, bytes } => {
@@ -140,7 +141,7 @@ impl Wrong<'_> {
             })
         })?;
         // Fewer are set where rows were removed meanwhile; more, where some that were not meant have the same number.
-        if set > rows { Err(repeated(target)) } else { Ok(()) }
+        if set > rows { Err(repeated(target)) } else { Ok(set) }
     }
 }
 

@@ -4,6 +4,8 @@
 mod again;
 #[path = "once/bad_input.rs"]
 mod bad_input;
+#[path = "once/binary.rs"]
+mod binary;
 #[path = "once/check.rs"]
 mod check;
 #[path = "once/failures.rs"]

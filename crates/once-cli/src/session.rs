@@ -79,9 +79,11 @@ impl Session {
     pub fn transaction(&mut self) -> Result<Work<'_>> {
         interrupt::check()?;
         let mut transaction = self.client.transaction()?;
-        // What a role or a pooler sets for quick requests would end hours of work; the last is Postgres 17's.
+        // What a role or a pooler sets for quick requests would end hours of work; the last is Postgres 17's. COPY's option
+        // ENCODING does not reach text in binary rows: that is read as the session's encoding says.
         let begin = format!(
             "SET LOCAL statement_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = 0; \
+             SET LOCAL client_encoding = 'UTF8'; \
              SELECT pg_catalog.pg_backend_pid(), extract(epoch FROM pg_catalog.now()), \
              CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL \
              THEN pg_catalog.set_config('transaction_timeout', '0', true) END",
@@ -180,6 +182,16 @@ impl<'a> Work<'a> {
         let sql = format!("SELECT {}.{call}", self.schema);
         let row = self.transaction.query_typed_one(&sql, params).map_err(failed)?;
         Ok(row.try_get(0)?)
+    }
+
+    /// The types of a table's columns, as OIDs; from here on they stay so until the transaction ends.
+    pub fn column_types(&mut self, table: &str, columns: &[String]) -> Result<Vec<u32>> {
+        // Of the catalog, a transaction may see an older state than COPY works by. This locks the table, and reads no row.
+        let types: Vec<String> =
+            columns.iter().map(|column| format!("pg_catalog.pg_typeof(t.{})", quote(column))).collect();
+        let types = format!("ARRAY[{}]::pg_catalog.oid[]", types.join(", "));
+        let rows = self.rows(&format!("SELECT {types} FROM (SELECT) one LEFT JOIN {table} t ON false"), &[])?;
+        Ok(rows.first().map_or(Ok(Vec::new()), |row| row.try_get(0))?)
     }
 
     /// Runs a COPY FROM STDIN; gives the number of rows that were written.

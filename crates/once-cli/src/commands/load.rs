@@ -1,6 +1,7 @@
 //! `once load`: every file of a folder into the staging table, a transaction a file.
 
 mod batch;
+mod binary;
 mod copy;
 mod file;
 mod plan;
@@ -21,7 +22,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::screen::{Screen, counted, grouped, safe, took};
 use crate::session::{Param, Session, Target};
 use crate::source;
-use file::{Ahead, Outcome, Progress, Status, read_ahead};
+use file::{Ahead, Outcome, Progress, Shared, Status, read_ahead};
 
 pub fn run(args: &Load, global: &Global, screen: &Screen) -> Result<Exit> {
     let (exit, answer) = load(args, global, screen)?;
@@ -41,10 +42,14 @@ pub fn load(args: &Load, global: &Global, screen: &Screen) -> Result<(Exit, Valu
         );
     }
 
+    // Where that can't be asked, all goes as text, and the first file says what is wrong.
+    let shared = Shared::new(binary::forms_of(&mut session, &target).unwrap_or_default());
+
     let began = Instant::now();
     let bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum();
     let folder = || Folder {
         target: &target,
+        shared: &shared,
         args,
         files: &files,
         next: AtomicUsize::new(0),
@@ -112,6 +117,7 @@ fn require_columns(args: &Load, target: &Target) -> Result<()> {
 /// A folder on its way into staging.
 struct Folder<'a> {
     target: &'a Target,
+    shared: &'a Shared,
     args: &'a Load,
     files: &'a [PathBuf],
     next: AtomicUsize,
@@ -164,7 +170,9 @@ impl Folder<'_> {
     fn take<'t>(&'t self, threads: &'t Scope<'t, '_>, upcoming: &Upcoming<'t>) -> Option<(usize, &'t Path, Ahead<'t>)> {
         let ahead = || {
             let at = self.next.fetch_add(1, Ordering::SeqCst);
-            self.files.get(at).map(|path| (at, path.as_path(), read_ahead(threads, path, self.target, self.args)))
+            self.files
+                .get(at)
+                .map(|path| (at, path.as_path(), read_ahead(threads, path, self.target, self.shared, self.args)))
         };
         let mut upcoming = upcoming.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = upcoming.pop_front().or_else(ahead);

@@ -1,9 +1,10 @@
-//! Rows on their way to COPY: its text format, in pieces that are small enough to be sent again.
+//! Rows on their way to COPY, in pieces that are small enough to be sent again.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::binary;
 use super::plan::Plan;
 use crate::error::Result;
 use crate::source::{Reject, Row, Rows};
@@ -21,6 +22,8 @@ const MOST_REJECTS: usize = 10_000;
 pub struct Batch {
     /// Rows as COPY's text format has them.
     pub text: Vec<u8>,
+    /// The same rows as COPY's binary format has them, where all of them can be written so.
+    pub binary: Option<Vec<u8>>,
     /// Where in `text` each row ends.
     ends: Vec<usize>,
     /// The line of the file in which each row begins.
@@ -53,26 +56,54 @@ impl Batch {
     }
 }
 
+/// Batches that were sent. The next ones use their memory: that of a new one costs a page fault for each 4 kB.
+#[derive(Default)]
+pub struct Spent(Mutex<Vec<Batch>>);
+
+impl Spent {
+    pub fn give(&self, batch: Batch) {
+        // Rows of many megabytes are rare.
+        if batch.text.capacity() <= 2 * LARGEST {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+        }
+    }
+
+    fn take(&self, in_binary: bool) -> Batch {
+        let mut batch = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        batch.text.clear();
+        batch.ends.clear();
+        batch.lines.clear();
+        batch.binary = in_binary.then(|| {
+            let mut binary = batch.binary.take().unwrap_or_default();
+            binary.clear();
+            binary.extend_from_slice(binary::HEADER);
+            binary
+        });
+        batch
+    }
+}
+
 /// Reads a file into batches.
-pub struct Batches {
+pub struct Batches<'a> {
     rows: Rows,
     plan: Arc<Plan>,
     staged: Arc<OnceLock<HashSet<Vec<u8>>>>,
+    spent: &'a Spent,
     scopes: Scopes,
     passed: u64,
     size: usize,
 }
 
-impl Batches {
+impl<'a> Batches<'a> {
     /// `staged`: scopes that have the file already, once that is known. Their rows need not be sent; those that were
     /// sent before are kept out by COPY itself.
-    pub fn new(rows: Rows, plan: Arc<Plan>, staged: Arc<OnceLock<HashSet<Vec<u8>>>>) -> Self {
-        Self { rows, plan, staged, scopes: Scopes::default(), passed: 0, size: FIRST }
+    pub fn new(rows: Rows, plan: Arc<Plan>, staged: Arc<OnceLock<HashSet<Vec<u8>>>>, spent: &'a Spent) -> Self {
+        Self { rows, plan, staged, spent, scopes: Scopes::default(), passed: 0, size: FIRST }
     }
 
     /// The next batch.
     pub fn next(&mut self) -> Result<Option<Batch>> {
-        let mut batch = Batch::default();
+        let mut batch = self.spent.take(self.plan.forms.is_some());
         let staged = self.staged.get();
         while batch.text.len() < self.size && batch.rejects.len() < MOST_REJECTS {
             match self.rows.next()? {
@@ -86,16 +117,24 @@ impl Batches {
                     Ok(Some(scope)) if staged.is_some_and(|staged| staged.contains(scope)) => self.passed += 1,
                     Ok(scope) => {
                         self.scopes.count(scope.unwrap_or_default());
-                        self.plan.write(cells, &mut batch.text);
+                        self.plan.write(scope, cells, &mut batch.text);
+                        batch.binary = batch.binary.and_then(|binary| self.plan.write_binary(scope, cells, binary));
                         batch.ends.push(batch.text.len());
                         batch.lines.push(line);
                     }
                 },
             }
         }
+        if let Some(binary) = &mut batch.binary {
+            binary.extend_from_slice(binary::END);
+        }
         self.size = (self.size * 2).min(LARGEST);
         batch.bytes = self.rows.bytes();
-        Ok(if batch.rows() == 0 && batch.rejects.is_empty() { None } else { Some(batch) })
+        if batch.rows() == 0 && batch.rejects.is_empty() {
+            self.spent.give(batch);
+            return Ok(None);
+        }
+        Ok(Some(batch))
     }
 
     /// What the file held, once it is read.

@@ -14,7 +14,10 @@ const PIECE: usize = 1 << 16;
 /// Sends the batches of one file, and keeps what was refused of them.
 pub struct Copy<'a, 'b> {
     pub work: &'a mut Work<'b>,
-    pub statement: String,
+    /// The COPY of rows in text.
+    pub text: &'a str,
+    /// That of rows in binary, where they may go so.
+    pub binary: Option<&'a str>,
     pub columns: &'a [String],
     /// Whether the first of them is the scope.
     pub has_scope: bool,
@@ -34,41 +37,53 @@ pub struct Copy<'a, 'b> {
 impl Copy<'_, '_> {
     /// # Errors
     /// Where the file has more bad rows than it may, or the database fails for another cause.
-    pub fn send(&mut self, mut batch: Batch) -> Result<()> {
+    pub fn send(&mut self, batch: &mut Batch) -> Result<()> {
         self.rejects.append(&mut batch.rejects);
         self.require_few()?;
-        self.stage(&batch, 0..batch.rows())
+        if let (Some(statement), Some(rows)) = (self.binary, &batch.binary)
+            && self.copy(statement, rows, batch.rows())?.is_ok()
+        {
+            return Ok(());
+        }
+        self.stage(batch, 0..batch.rows())
     }
 
+    /// Stages rows from their text, by which the database tells what is wrong with them.
     fn stage(&mut self, batch: &Batch, rows: Range<usize>) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
-        // One round trip for both.
-        let release = if self.saved { "RELEASE SAVEPOINT rows; " } else { "" };
-        self.work.execute(&format!("{release}SAVEPOINT rows"))?;
-        self.saved = true;
-        match self.copy(batch.text_of(&rows)) {
-            Ok(copied) => {
-                self.copied += copied;
-                self.accepted += rows.len() as u64;
-                Ok(())
-            }
-            Err(failure) if is_rows_fault(&failure) => {
-                self.work.execute("ROLLBACK TO SAVEPOINT rows")?;
-                if rows.len() == 1 {
-                    return self.reject(batch, rows.start, failure);
-                }
+        match self.copy(self.text, batch.text_of(&rows), rows.len())? {
+            Ok(()) => Ok(()),
+            Err(failure) if rows.len() == 1 => self.reject(batch, rows.start, failure),
+            Err(_) => {
                 let middle = rows.start + rows.len() / 2;
                 self.stage(batch, rows.start..middle)?;
                 self.stage(batch, middle..rows.end)
             }
-            Err(failure) => Err(failure),
         }
     }
 
-    fn copy(&mut self, text: &[u8]) -> Result<u64> {
-        self.work.copy_in(&self.statement, |writer| text.chunks(PIECE).try_for_each(|piece| writer.write_all(piece)))
+    /// Copies rows, of which there are `count`, or none of them; gives what the database said where they are at fault.
+    fn copy(&mut self, statement: &str, rows: &[u8], count: usize) -> Result<std::result::Result<(), Failure>> {
+        // One round trip for both.
+        let release = if self.saved { "RELEASE SAVEPOINT rows; " } else { "" };
+        self.work.execute(&format!("{release}SAVEPOINT rows"))?;
+        self.saved = true;
+        let copied =
+            self.work.copy_in(statement, |writer| rows.chunks(PIECE).try_for_each(|piece| writer.write_all(piece)));
+        match copied {
+            Ok(copied) => {
+                self.copied += copied;
+                self.accepted += count as u64;
+                Ok(Ok(()))
+            }
+            Err(failure) if is_rows_fault(&failure) => {
+                self.work.execute("ROLLBACK TO SAVEPOINT rows")?;
+                Ok(Err(failure))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     fn reject(&mut self, batch: &Batch, row: usize, failure: Failure) -> Result<()> {

@@ -12,7 +12,8 @@ use postgres::types::Type;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::batch::{Batch, Batches, Read};
+use super::batch::{Batch, Batches, Read, Spent};
+use super::binary::{Form, Forms};
 use super::copy::{Copy, is_rows_fault};
 use super::plan::Plan;
 use crate::args::{Limit, Load};
@@ -89,9 +90,22 @@ impl Progress {
     }
 }
 
+/// What all files of a load have in common.
+pub struct Shared {
+    forms: Forms,
+    spent: Spent,
+}
+
+impl Shared {
+    pub fn new(forms: Forms) -> Self {
+        Self { forms, spent: Spent::default() }
+    }
+}
+
 /// A file that is read ahead while another one is sent.
 pub struct Ahead<'t> {
     path: &'t Path,
+    shared: &'t Shared,
     opened: Receiver<Result<Opened>>,
     batches: Receiver<Result<Batch>>,
     /// Tells the reader which scopes have the file already.
@@ -106,20 +120,26 @@ struct Opened {
 }
 
 /// Begins to read a file, on a thread of its own, and reads until a batch or two are waiting.
-pub fn read_ahead<'t>(threads: &'t Scope<'t, '_>, path: &'t Path, target: &'t Target, args: &'t Load) -> Ahead<'t> {
+pub fn read_ahead<'t>(
+    threads: &'t Scope<'t, '_>,
+    path: &'t Path,
+    target: &'t Target,
+    shared: &'t Shared,
+    args: &'t Load,
+) -> Ahead<'t> {
     let (tell_opened, opened) = sync_channel(1);
     let (send_batch, batches) = sync_channel(1);
     let staged = Arc::new(OnceLock::new());
     let known = staged.clone();
     let reader = threads.spawn(move || {
-        let (opened, rows) = match open(path, target, args) {
+        let (opened, rows) = match open(path, target, &shared.forms, args) {
             Ok(opened) => opened,
             Err(failure) => {
                 let _ = tell_opened.send(Err(failure)); // nobody waits for it any more
                 return None;
             }
         };
-        let mut batches = Batches::new(rows, opened.plan.clone(), known);
+        let mut batches = Batches::new(rows, opened.plan.clone(), known, &shared.spent);
         tell_opened.send(Ok(opened)).ok()?;
         while let Some(batch) = batches.next().transpose() {
             let broken = batch.is_err();
@@ -129,14 +149,14 @@ pub fn read_ahead<'t>(threads: &'t Scope<'t, '_>, path: &'t Path, target: &'t Ta
         }
         Some(batches.finish())
     });
-    Ahead { path, opened, batches, staged, reader }
+    Ahead { path, shared, opened, batches, staged, reader }
 }
 
-fn open(path: &Path, target: &Target, args: &Load) -> Result<(Opened, Rows)> {
+fn open(path: &Path, target: &Target, forms: &Forms, args: &Load) -> Result<(Opened, Rows)> {
     let reading = Reading { delimiter: args.files.delimiter, encoding: args.files.encoding };
     let digest = source::digest(path)?;
     let rows = Rows::open(path, &reading)?;
-    let plan = Plan::of(path, &rows, target, &args.files.map, args.scope.as_deref())?;
+    let plan = Plan::of(path, &rows, target, forms, &args.files.map, args.scope.as_deref())?;
     Ok((Opened { digest, plan: Arc::new(plan) }, rows))
 }
 
@@ -155,7 +175,7 @@ pub fn stage(
     args: &Load,
     progress: &Progress,
 ) -> Result<Outcome> {
-    let Ahead { path, opened, batches, staged, reader } = file;
+    let Ahead { path, shared, opened, batches, staged, reader } = file;
     let Opened { digest, plan } = opened.recv().map_err(|_| reader_broke())??;
 
     let entry = Entry { target, path, sha256: &digest.sha256, args, scope: plan.whole_scope() };
@@ -169,8 +189,18 @@ pub fn stage(
     }
     let _ = staged.set(staged_in.iter().map(|scope| scope.as_bytes().to_vec()).collect()); // is set nowhere else
     let limit = args.how.max_rejects;
+    let text = plan.copy("ENCODING 'UTF8'", &staged_in);
+    let mut binary = None;
+    if let Some(forms) = &plan.forms {
+        let types = work.column_types(&target.staging, &plan.columns).map_err(|failure| of_file(path, failure))?;
+        // Types may have been altered since the load began.
+        if types.into_iter().map(Form::of).eq(forms.iter().copied().map(Some)) {
+            binary = Some(plan.copy("FORMAT binary", &staged_in));
+        }
+    }
     let mut copy = Copy {
-        statement: plan.copy(&staged_in),
+        text: &text,
+        binary: binary.as_deref(),
         columns: &plan.columns,
         has_scope: plan.has_scope(),
         work: &mut work,
@@ -182,7 +212,7 @@ pub fn stage(
         most: if staged_in.is_empty() { limit.of(digest.lines) } else { u64::MAX },
         saved: false,
     };
-    let sent = send(&mut copy, batches, progress);
+    let sent = send(&mut copy, batches, &shared.spent, progress);
     let Copy { copied, accepted, mut rejects, rejected_scopes, most, .. } = copy;
     rejects.sort_by_key(|reject| reject.line);
     match sent {
@@ -261,12 +291,13 @@ impl Entry<'_> {
 }
 
 /// Sends a file batch by batch.
-fn send(copy: &mut Copy<'_, '_>, batches: Receiver<Result<Batch>>, progress: &Progress) -> Result<()> {
+fn send(copy: &mut Copy<'_, '_>, batches: Receiver<Result<Batch>>, spent: &Spent, progress: &Progress) -> Result<()> {
     let mut bytes = 0;
     for batch in batches {
-        let batch = batch?;
+        let mut batch = batch?;
         let (rows, read) = (batch.rows(), batch.bytes);
-        copy.send(batch)?;
+        copy.send(&mut batch)?;
+        spent.give(batch);
         progress.advance(rows, read - bytes);
         bytes = read;
     }

@@ -7,6 +7,7 @@ use once_core::header::columns_of;
 use once_core::ident::{literal, quote, quote_list};
 
 use super::batch::write_cell;
+use super::binary::{Form, Forms};
 use crate::error::Result;
 use crate::session::Target;
 use crate::source::{Rows, problem};
@@ -14,7 +15,9 @@ use crate::source::{Rows, problem};
 pub struct Plan {
     /// The columns that are filled, in the order in which they are sent.
     pub columns: Vec<String>,
-    /// For each of them the cell that fills it.
+    /// The form of each in COPY's binary format, where all have one.
+    pub forms: Option<Vec<Form>>,
+    /// For each of them but the scope the cell that fills it.
     cells: Vec<usize>,
     scope: ScopeFrom,
     /// Columns of the file that nothing is filled by.
@@ -33,7 +36,7 @@ enum ScopeFrom {
 }
 
 impl Plan {
-    /// The plan for a file with this header.
+    /// The plan for a file with this header, where the staging table's columns have these forms.
     ///
     /// # Errors
     /// Where the header lacks a column of the key or the scope, or has a column twice.
@@ -41,6 +44,7 @@ impl Plan {
         path: &Path,
         rows: &Rows,
         target: &Target,
+        forms: &Forms,
         renamed: &[(String, String)],
         scope: Option<&str>,
     ) -> Result<Self> {
@@ -85,6 +89,7 @@ impl Plan {
                 )
                 .collect(),
             staging: target.staging.clone(),
+            forms: columns.iter().map(|column| forms.get(column).copied()).collect(),
             columns,
             scope,
         })
@@ -118,24 +123,33 @@ impl Plan {
         !matches!(self.scope, ScopeFrom::Nowhere)
     }
 
+    /// What a row of this scope has for each column.
+    fn cells<'a>(&'a self, scope: Option<&'a [u8]>, row: &'a ByteRecord) -> impl Iterator<Item = &'a [u8]> {
+        scope.into_iter().chain(self.cells.iter().map(|cell| row.get(*cell).unwrap_or_default()))
+    }
+
     /// Adds a row as COPY's text format has it.
-    pub fn write(&self, row: &ByteRecord, text: &mut Vec<u8>) {
-        if let Ok(Some(scope)) = self.scope_of(row) {
-            write_cell(scope, text);
+    pub fn write(&self, scope: Option<&[u8]>, row: &ByteRecord, text: &mut Vec<u8>) {
+        self.cells(scope, row).for_each(|cell| {
+            write_cell(cell, text);
             text.push(b'\t');
-        }
-        for cell in &self.cells {
-            write_cell(row.get(*cell).unwrap_or_default(), text);
-            text.push(b'\t');
-        }
+        });
         if let Some(last) = text.last_mut() {
             *last = b'\n';
         }
     }
 
-    /// The COPY that stages rows of all scopes but these.
-    pub fn copy(&self, but: &[String]) -> String {
-        let copy = format!("COPY {} ({}) FROM STDIN (ENCODING 'UTF8')", self.staging, quote_list(&self.columns));
+    /// Adds a row as COPY's binary format has it; `None` where it can't be written so.
+    pub fn write_binary(&self, scope: Option<&[u8]>, row: &ByteRecord, mut binary: Vec<u8>) -> Option<Vec<u8>> {
+        let forms = self.forms.as_ref()?;
+        binary.extend_from_slice(&i16::try_from(forms.len()).ok()?.to_be_bytes());
+        self.cells(scope, row).zip(forms).try_for_each(|(cell, form)| form.write(cell, &mut binary))?;
+        Some(binary)
+    }
+
+    /// The COPY that stages rows of all scopes but these; `format` is its option that says how they come.
+    pub fn copy(&self, format: &str, but: &[String]) -> String {
+        let copy = format!("COPY {} ({}) FROM STDIN ({format})", self.staging, quote_list(&self.columns));
         match self.columns.first() {
             Some(scope) if self.has_scope() && !but.is_empty() => {
                 let scopes: Vec<String> = but.iter().map(|scope| literal(scope)).collect();
