@@ -22,12 +22,13 @@ mod step;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum, value_parser};
 use serde_json::{Value, json};
+use xtask::bench::Built;
 use xtask::run::headline;
 
 use crate::figures::{Figures, Summary};
@@ -154,7 +155,7 @@ fn run(options: &Options) -> Result<()> {
 
     let mut results = BTreeMap::new();
     let mut figures = Vec::new();
-    let mut measured = None;
+    let (mut measured, mut files) = (None, Vec::new());
     for benchmark in options.benchmarks() {
         headline(&format!("{} at scale {}", benchmark.name(), options.scale));
         lab.begin(if benchmark.is_bulk() { bulk::SETTINGS } else { &[] })?;
@@ -174,6 +175,8 @@ fn run(options: &Options) -> Result<()> {
         };
         results.insert(benchmark.name(), outcome.json);
         figures.extend(outcome.figures);
+        // Hours of work are not lost where a later one fails.
+        files = save(options, &built, &machine, &figures, &results)?;
     }
 
     headline("all together");
@@ -181,16 +184,33 @@ fn run(options: &Options) -> Result<()> {
     if !figures.is_empty() {
         println!("{}", Summary(&figures));
     }
-    let written = |path: &Option<PathBuf>, name| path.clone().unwrap_or_else(|| built.state.path(name));
+    files.iter().for_each(|path| println!("written to {}", path.display()));
+    lab.put_away(options.keep)
+}
+
+/// Writes what was measured so far, and gives the files.
+fn save(
+    options: &Options,
+    built: &Built,
+    machine: &Machine,
+    figures: &[Figures],
+    results: &BTreeMap<String, Value>,
+) -> Result<Vec<PathBuf>> {
+    let path = |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| built.state.path(name));
     let all = json!({
         "machine": machine, "scale": options.scale, "rounds": options.rounds(), "seed": options.seed,
         "table": figures, "results": results,
     });
-    write(&written(&options.json, "bench.json"), &(serde_json::to_string_pretty(&all)? + "\n"))?;
-    if let Some(chart) = draw(options, &machine, &figures)? {
-        write(&written(&options.svg, "bench.svg"), &chart)?;
+    let json = serde_json::to_string_pretty(&all)? + "\n";
+    let mut files = vec![(path(&options.json, "bench.json"), json)];
+    if let Some(chart) = draw(options, machine, figures)? {
+        files.push((path(&options.svg, "bench.svg"), chart));
     }
-    lab.put_away(options.keep)
+    let write = |(path, text): (PathBuf, String)| {
+        fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
+        Ok(path)
+    };
+    files.into_iter().map(write).collect()
 }
 
 /// The chart of the steps, if any were measured that it shows.
@@ -200,10 +220,4 @@ fn draw(options: &Options, machine: &Machine, figures: &[Figures]) -> Result<Opt
     }
     let footer = [machine.in_short(), format!("pg_once {}, scale {}", env!("CARGO_PKG_VERSION"), options.scale)];
     chart::draw(figures, &footer).map(Some)
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("could not write {}", path.display()))?;
-    println!("written to {}", path.display());
-    Ok(())
 }
