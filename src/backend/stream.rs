@@ -44,9 +44,9 @@ pub fn run(sql: &str, args: &[Arg], each: &mut dyn FnMut(&Row) -> Result<()>) ->
             param.isnull = value.is_none();
             param.value = value.map_or(pg_sys::Datum::from(0), |value| value.sans_lifetime());
             param.ptype = arg.oid();
-            // The plan would have a copy of it wherever the statement names it, and there is nothing to plan by.
-            let is_long = arg.oid() == pg_sys::BYTEAOID;
-            param.pflags = if is_long { 0 } else { pg_sys::PARAM_FLAG_CONST as u16 };
+            // Bytes are long, and nothing to plan by: the plan would have a copy wherever the statement names them.
+            let is_bytea = arg.oid() == pg_sys::BYTEAOID;
+            param.pflags = if is_bytea { 0 } else { pg_sys::PARAM_FLAG_CONST as u16 };
         }
         let options = pg_sys::SPIExecuteOptions {
             params,

@@ -12,29 +12,32 @@ pub fn memory() -> Result<i64> {
     spi::known_one("SELECT pg_size_bytes(current_setting('maintenance_work_mem'))", &[], |row| row.need(1))
 }
 
-/// Corrects what `find` finds, as often as it takes, and gives how many flags were wrong. `numbers`: those of the rows that
-/// are compared, if they are known.
+/// Corrects what `find` finds, as often as it takes, and gives how many rows it wrote. `staged`: how many rows are compared;
+/// `numbers`: theirs, if they are known.
 ///
 /// # Errors
 /// `23505` where staged rows have the same row_number, and what `find` gives.
 pub fn correct(
     target: &Target,
     scope: &Scope,
+    staged: i64,
     numbers: Option<RangeInclusive<i64>>,
     progress: &mut Progress,
     find: impl Fn(&mut Wrong<'_>) -> Result<()>,
 ) -> Result<i64> {
     let memory = memory()?;
-    let mut corrected = 0;
+    let (mut found, mut written) = (0, 0);
     loop {
-        let mut wrong = Wrong { target, numbers: Numbers::within(numbers.as_ref(), memory), found: 0, rows: 0 };
+        let mut wrong = Wrong { target, numbers: Numbers::within(numbers.as_ref(), memory), found: 0 };
         find(&mut wrong)?;
-        corrected += wrong.found;
+        found += wrong.found;
         progress.phase(Phase::Marking, wrong.found);
         let has_room = wrong.room() > 0;
-        // Where a trigger keeps flags as they are, none is corrected by trying again.
-        if wrong.correct(scope, progress)? == 0 || has_room {
-            return Ok(corrected);
+        let now = wrong.correct(scope, progress)?;
+        written += now;
+        // No flag is wrong twice, but where a trigger keeps it as it was: then trying again would never end.
+        if has_room || now == 0 || found > staged.saturating_mul(2) {
+            return Ok(written);
         }
     }
 }
@@ -45,8 +48,6 @@ pub struct Wrong<'a> {
     numbers: Numbers,
     /// How many flags are wrong.
     found: i64,
-    /// Of how many rows, where their numbers are near each other.
-    rows: i64,
 }
 
 /// Their numbers, each with its corrections.
@@ -62,16 +63,20 @@ impl Numbers {
     fn within(numbers: Option<&RangeInclusive<i64>>, memory: i64) -> Self {
         /// Ours, and the statement's.
         const COPIES: i64 = 2;
-        /// Of a number that is far from others: in our list, in an array, in the array as it is planned, and hashed for the
-        /// condition and for the value.
-        const FAR: i64 = 3 * 8 + 2 * 40;
+        /// A parameter may be sent to another node as text.
+        const LONGEST: i64 = 1 << 26;
+        /// Of a number that is far from others: in our list, in that of all, in an array, in the array as it is planned, and
+        /// hashed for the condition and for the value.
+        const FAR: i64 = 4 * 8 + 2 * 40;
+        /// No array is longer than a value may be.
+        const MOST: i64 = 10_000_000;
         let length = numbers.and_then(|n| n.end().checked_sub(*n.start())?.checked_add(1));
         match (numbers, length) {
-            (Some(numbers), Some(length)) if length <= (memory / COPIES).min(i64::from(i32::MAX)) => {
+            (Some(numbers), Some(length)) if length <= (memory / COPIES).min(LONGEST) => {
                 let bytes = vec![0; usize::try_from(length).unwrap_or(0)];
                 Self::Near { lowest: *numbers.start(), bytes }
             }
-            _ => Self::Far { lists: Default::default(), most: (memory / FAR).max(1) },
+            _ => Self::Far { lists: Default::default(), most: (memory / FAR).clamp(1, MOST) },
         }
     }
 }
@@ -103,7 +108,6 @@ impl Wrong<'_> {
                 if *byte & bit != 0 {
                     return Err(repeated(self.target));
                 }
-                self.rows += i64::from(*byte == 0);
                 *byte |= bit;
             }
             Numbers::Far { lists, .. } => lists[correction].push(number),
@@ -114,34 +118,32 @@ impl Wrong<'_> {
 
     /// Gives how many rows it wrote.
     fn correct(self, scope: &Scope, progress: &mut Progress) -> Result<i64> {
-        let Self { target, numbers, found, mut rows } = self;
+        let Self { target, numbers, found } = self;
         if found == 0 {
             return Ok(0);
         }
-        let (sql, args): (String, Vec<Arg>) = match numbers {
+        let (sql, args, rows): (String, Vec<Arg>, usize) = match numbers {
             Numbers::Near { lowest, bytes } => {
-                let highest = lowest + i64::try_from(bytes.len()).unwrap_or(i64::MAX) - 1;
-                (target.bulk.correct_near(), vec![scope.arg(), bytes.into(), lowest.into(), highest.into()])
+                let rows = bytes.iter().filter(|byte| **byte != 0).count();
+                let highest = lowest.saturating_add(i64::try_from(bytes.len()).unwrap_or(i64::MAX) - 1);
+                (target.bulk.correct_near(), vec![scope.arg(), bytes.into(), lowest.into(), highest.into()], rows)
             }
-            Numbers::Far { mut lists, .. } => {
-                lists.iter_mut().for_each(|list| list.sort_unstable());
-                if lists.iter().any(|list| list.windows(2).any(|pair| pair[0] == pair[1])) {
-                    return Err(repeated(target));
-                }
-                let is_internal = |number: &&i64| lists[..2].iter().any(|list| list.binary_search(number).is_ok());
-                let both = lists[2..].iter().flatten().filter(is_internal).count();
-                rows = found - i64::try_from(both).unwrap_or(0);
-                (target.bulk.correct_far(), [scope.arg()].into_iter().chain(lists.map(Arg::from)).collect())
+            Numbers::Far { lists, .. } => {
+                let mut all = lists.concat();
+                all.sort_unstable();
+                all.dedup();
+                let args = [scope.arg()].into_iter().chain(lists.map(Arg::from)).collect();
+                (target.bulk.correct_far(), args, all.len())
             }
         };
-        let set = spi::planned(|| {
+        let written = spi::planned(|| {
             spi::each(&sql, &args, |_| {
                 progress.advance();
                 Ok(())
             })
         })?;
-        // Fewer are set where rows were removed meanwhile; more, where some that were not meant have the same number.
-        if set > rows { Err(repeated(target)) } else { Ok(set) }
+        // Fewer are where rows were removed meanwhile; more, where several rows have the same number.
+        if usize::try_from(written).is_ok_and(|written| written > rows) { Err(repeated(target)) } else { Ok(written) }
     }
 }
 

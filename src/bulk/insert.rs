@@ -1,6 +1,6 @@
 //! Inserting the clean rows into production: all or nothing, under a job that is kept either way.
 
-use super::staging::Staged;
+use super::staging::{self, Staged};
 use super::validate::{Verdict, require_marked, validate};
 use super::{codes, open};
 use crate::backend::Jsonb;
@@ -41,6 +41,8 @@ fn insert_clean(
             answer["message"] = json!(format!("{} inserted", codes(written)));
         }
         Err(failure) => {
+            // Rows that were never marked may fail in any way.
+            staging::require_checked(&target, &scope, staging::now(&target, &scope)?.staged)?;
             let failure =
                 if failure.sqlstate == "23505" { explain(failure, &target, &scope, staged)? } else { failure };
             jobs::failed(job, &failure, expected.get())?;

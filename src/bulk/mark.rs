@@ -49,7 +49,7 @@ fn mark_duplicates(
         hashes => Some(target.bulk.wrong_internal(hashes.is_some())),
     };
     let existing = target.bulk.wrong_existing(target.lookup(staged.rows)?, staged.existing > 0);
-    correct(&target, &scope, Some(lowest..=staged.highest), &mut progress, |wrong| {
+    correct(&target, &scope, staged.rows, Some(lowest..=staged.highest), &mut progress, |wrong| {
         if let Some(internal) = &internal {
             wrong.find(Flag::Internal, internal, &scope, hashes.as_deref())?;
         }
@@ -72,29 +72,74 @@ fn mark_duplicates(
     })))
 }
 
-/// The hashes that keys of more than one staged row have, in order: nearly no row is left to compare whole then. `None`
-/// where keys can't be hashed, or so many repeat that comparing all is as well.
+/// The hashes that keys of more than one staged row have: nearly no row is left to compare whole then. `None` where keys
+/// can't be hashed, or so many repeat that comparing all is as well.
 fn repeated_hashes(target: &Target, scope: &Scope, staged: i64) -> Result<Option<Vec<i64>>> {
     /// 8 MB of them.
     const MOST: usize = 1 << 20;
-    /// Of a hash in a list that may have grown to twice its length.
-    const BYTES: i64 = 2 * 8;
     let Some(sql) = target.bulk.hashes() else { return Ok(None) };
-    // In each pass those hashes that have the same lowest bits.
-    let passes = (staged / (memory()? / BYTES).max(1)).unsigned_abs().saturating_add(1).next_power_of_two();
+    let most = Hashes::most()?;
+    // In each pass those hashes that have the same lowest bits, half as many as there is room for.
+    let passes = (staged.unsigned_abs() / (most as u64 / 2)).saturating_add(1).next_power_of_two();
     let mut repeated = Vec::new();
     for pass in 0..passes {
-        let mut hashes: Vec<i64> = Vec::new();
-        let mut keep = |row: &spi::Row<'_>| {
-            hashes.extend(row.get::<i64>(1)?.filter(|hash| hash.cast_unsigned() & (passes - 1) == pass));
+        let list = Vec::with_capacity(most.min(usize::try_from(staged).unwrap_or(most)));
+        let mut hashes = Hashes { list, most, is_crowded: false };
+        let keep = |row: &spi::Row<'_>| {
+            if let Some(hash) = row.get::<i64>(1)?.filter(|hash| hash.cast_unsigned() & (passes - 1) == pass) {
+                hashes.add(hash);
+            }
             Ok(())
         };
-        spi::planned(|| spi::each(&sql, &[scope.arg()], &mut keep))?;
-        hashes.sort_unstable();
-        repeated.extend(hashes.chunk_by(PartialEq::eq).filter(|same| same.len() > 1).map(|same| same[0]));
-        if repeated.len() > MOST {
+        spi::planned(|| spi::each(&sql, &[scope.arg()], keep))?;
+        let room = MOST - repeated.len();
+        repeated.extend(hashes.repeated().take(room + 1));
+        if hashes.is_crowded || repeated.len() > MOST {
             return Ok(None);
         }
     }
     Ok(Some(repeated))
+}
+
+/// Hashes of keys, in no more memory than there is for them.
+struct Hashes {
+    list: Vec<i64>,
+    most: usize,
+    /// Whether far more are of their own than were to be expected, so that some are left out.
+    is_crowded: bool,
+}
+
+impl Hashes {
+    /// How many there is room for. Sorting as many as this takes less than a second.
+    fn most() -> Result<usize> {
+        const SORTED: usize = 1 << 25;
+        Ok(usize::try_from(memory()? / size_of::<i64>() as i64).unwrap_or(SORTED).clamp(2, SORTED))
+    }
+
+    fn add(&mut self, hash: i64) {
+        if self.list.len() == self.most {
+            self.thin();
+        }
+        if !self.is_crowded {
+            self.list.push(hash);
+        }
+    }
+
+    /// Of a hash that occurs more than twice, two are enough.
+    fn thin(&mut self) {
+        self.list.sort_unstable();
+        let mut last = [None; 2];
+        self.list.retain(|hash| {
+            let is_third = last == [Some(*hash); 2];
+            last = [last[1], Some(*hash)];
+            !is_third
+        });
+        self.is_crowded = self.list.len() > self.most / 4 * 3;
+    }
+
+    /// Those that occur more than once.
+    fn repeated(&mut self) -> impl Iterator<Item = i64> {
+        self.list.sort_unstable();
+        self.list.chunk_by(PartialEq::eq).filter(|same| same.len() > 1).map(|same| same[0])
+    }
 }

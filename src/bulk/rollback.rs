@@ -57,14 +57,12 @@ fn work(target: &Target, scope: &Scope, job: &Job, keep: bool) -> std::result::R
     let args = || [scope.arg(), job.id.into()];
     let mut progress = Progress::start(target.relation_oid);
     progress.phase(Phase::Deleting, job.rows_written.unwrap_or(0));
-    let expected = job.rows_written.unwrap_or(0);
-    let delete = target.bulk.delete_job();
-    let deleted = target.over_job(expected, || spi::write(&delete, &args()))?;
+    let deleted = spi::write(&target.bulk.delete_job(), &args())?;
     targets::check_constraints_now(target.relation_oid)?;
     // Counted after the deletion, by a statement of its own: whoever claimed a row meanwhile has won.
     let sql = target.bulk.job_rows();
     let count = || spi::fresh_one(&sql, &args(), |row| Ok((row.need::<i64>(1)?, row.need::<i64>(2)?)));
-    let (left, protected) = target.over_job(expected, count)?;
+    let (left, protected) = target.over_job(deleted, count)?;
     if left > protected {
         let message = format!(
             "Refused: {} of the job can't be deleted, for a trigger or a policy keeps them. Nothing was deleted.",

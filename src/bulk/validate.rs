@@ -1,7 +1,7 @@
 //! Validating what is about to be written: keys that came into production since, and rows that the
 //! target would not take.
 
-use super::correct::correct;
+use super::correct::{Wrong, correct};
 use super::staging::{self, Staged};
 use super::{open, require_known};
 use crate::error::Result;
@@ -89,7 +89,8 @@ pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut P
     let bulk = &target.bulk;
     progress.phase(Phase::Validating, staged.rows);
     let arrived = bulk.arrived(target.lookup(staged.rows)?);
-    let arrived = correct(target, scope, None, progress, |wrong| wrong.find(Flag::Existing, &arrived, scope, None))?;
+    let find = |wrong: &mut Wrong<'_>| wrong.find(Flag::Existing, &arrived, scope, None);
+    let arrived = correct(target, scope, staged.rows, None, progress, find)?;
     if arrived > 0 {
         staging::checked(target, scope, Staged { existing: staged.existing + arrived, ..staged })?;
     }
@@ -120,19 +121,19 @@ pub fn validate(target: &Target, scope: &Scope, staged: Staged, progress: &mut P
             }))
         })?;
     }
-    count_without_scope(target, &mut verdict)?;
+    count_without_scope(target, scope, &mut verdict)?;
     Ok(verdict)
 }
 
 /// A row without a scope would never be imported, and might have been meant for this one.
-fn count_without_scope(target: &Target, verdict: &mut Verdict) -> Result<()> {
+fn count_without_scope(target: &Target, scope: &Scope, verdict: &mut Verdict) -> Result<()> {
     let bulk = &target.bulk;
     let (Some(column), Some(rows), Some(numbers)) =
         (&target.spec.scope, bulk.count_without_scope(), bulk.numbers_without_scope())
     else {
         return Ok(());
     };
-    let rows = spi::planned(|| spi::fresh_one(&rows, &[], |row| row.need::<i64>(1)))?;
+    let rows = spi::planned(|| spi::fresh_one(&rows, &[scope.arg()], |row| row.need::<i64>(1)))?;
     if rows == 0 {
         return Ok(());
     }
@@ -145,7 +146,7 @@ fn count_without_scope(target: &Target, verdict: &mut Verdict) -> Result<()> {
         quote(column)
     ));
     let room = NAMED.saturating_sub(i64::try_from(verdict.errors.len()).unwrap_or(NAMED));
-    let named = spi::fresh(&numbers, &[room.into()], |row| row.need::<i64>(1))?;
+    let named = spi::fresh(&numbers, &[scope.arg(), room.into()], |row| row.need::<i64>(1))?;
     let named = named.iter().map(|row| json!({"row": row, "column": column, "value": null, "reason": reason}));
     verdict.errors.extend(named);
     Ok(())

@@ -186,11 +186,11 @@ impl<'a> Work<'a> {
 
     /// The types of a table's columns, as OIDs; from here on they stay so until the transaction ends.
     pub fn column_types(&mut self, table: &str, columns: &[String]) -> Result<Vec<u32>> {
-        // Of the catalog, a transaction may see an older state than COPY works by. This locks the table, and reads no row.
+        self.execute(&format!("LOCK TABLE {table} IN ACCESS SHARE MODE"))?;
+        // Of the catalog, a transaction may see an older state than COPY works by. This reads no table.
         let types: Vec<String> =
-            columns.iter().map(|column| format!("pg_catalog.pg_typeof(t.{})", quote(column))).collect();
-        let types = format!("ARRAY[{}]::pg_catalog.oid[]", types.join(", "));
-        let rows = self.rows(&format!("SELECT {types} FROM (SELECT) one LEFT JOIN {table} t ON false"), &[])?;
+            columns.iter().map(|column| format!("pg_catalog.pg_typeof((NULL::{table}).{})", quote(column))).collect();
+        let rows = self.rows(&format!("SELECT ARRAY[{}]::pg_catalog.oid[]", types.join(", ")), &[])?;
         Ok(rows.first().map_or(Ok(Vec::new()), |row| row.try_get(0))?)
     }
 

@@ -164,9 +164,9 @@ impl Bulk {
         self.without_scope("pg_catalog.count(*)")
     }
 
-    /// The lowest `$1` numbers of rows that belong to no scope.
+    /// The lowest `$2` numbers of rows that belong to no scope.
     pub fn numbers_without_scope(&self) -> Option<String> {
-        Some(format!("{} ORDER BY 1 LIMIT $1", self.without_scope("s.row_number")?))
+        Some(format!("{} ORDER BY 1 LIMIT $2", self.without_scope("s.row_number")?))
     }
 
     /// Writes the clean rows with job `$2`, in the order of the key. Where a key has arrived since, all of it fails with

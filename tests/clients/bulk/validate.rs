@@ -8,6 +8,22 @@ use once_tests::{Value, json};
 
 const VALIDATE: &str = "validate_clean_codes_for_insert($1)";
 
+/// Whatever goes wrong with rows that were never marked, that they were not is what is said, and no job begun.
+#[test]
+fn unmarked_rows_that_can_not_be_checked() -> Result<()> {
+    let (_db, mut client) = promo::install("uncheckable")?;
+    client.batch_execute("ALTER TABLE codes ADD CHECK (100 / points > 1)")?;
+    stage(&mut client, A, &["a"])?;
+    mark(&mut client, A)?;
+    client.execute("INSERT INTO codes_check_temp (merchant_id, code, points) VALUES ($1, 'zero', 0)", &[&A])?;
+    let insert = "SELECT once.insert_clean_codes_to_production($1)";
+    assert_eq!(refused_well(&mut client, insert, &[&A])?, "55000");
+    assert_eq!(text(&mut client, "SELECT count(*)::text FROM codes_import_jobs")?, "0");
+    mark(&mut client, A)?;
+    assert_eq!(call(&mut client, "insert_clean_codes_to_production($1)", &[&A])?["sqlstate"], "22012");
+    Ok(())
+}
+
 #[test]
 fn what_is_staged_must_have_been_marked() -> Result<()> {
     let (_db, mut client) = promo::install("unmarked")?;

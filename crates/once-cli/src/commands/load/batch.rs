@@ -39,6 +39,11 @@ impl Batch {
         self.ends.len()
     }
 
+    /// The bytes of its rows in the format that takes more.
+    fn longest(&self) -> usize {
+        self.text.len().max(self.binary.as_ref().map_or(0, Vec::len))
+    }
+
     pub fn text_of(&self, rows: &Range<usize>) -> &[u8] {
         let begins = |row: usize| if row == 0 { 0 } else { self.ends[row - 1] };
         &self.text[begins(rows.start)..begins(rows.end)]
@@ -63,7 +68,7 @@ pub struct Spent(Mutex<Vec<Batch>>);
 impl Spent {
     pub fn give(&self, batch: Batch) {
         // Rows of many megabytes are rare.
-        if batch.text.capacity() <= 2 * LARGEST {
+        if batch.text.capacity().max(batch.binary.as_ref().map_or(0, Vec::capacity)) <= 2 * LARGEST {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
         }
     }
@@ -105,7 +110,7 @@ impl<'a> Batches<'a> {
     pub fn next(&mut self) -> Result<Option<Batch>> {
         let mut batch = self.spent.take(self.plan.forms.is_some());
         let staged = self.staged.get();
-        while batch.text.len() < self.size && batch.rejects.len() < MOST_REJECTS {
+        while batch.longest() < self.size && batch.rejects.len() < MOST_REJECTS {
             match self.rows.next()? {
                 None => break,
                 Some(Row::Bad(reject)) => batch.rejects.push(reject),
