@@ -35,7 +35,7 @@ impl Staged {
     }
 }
 
-/// What a look at staging tells besides.
+/// What a look at staging tells.
 pub struct Look {
     pub staged: Staged,
     /// How many rows are flagged both ways.

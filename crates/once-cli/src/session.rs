@@ -39,6 +39,13 @@ pub struct Target {
     pub aliases: BTreeMap<String, String>,
 }
 
+impl Target {
+    /// The columns that a file may fill.
+    pub fn filled(&self) -> impl Iterator<Item = &String> {
+        self.scope.iter().chain(&self.key).chain(&self.columns)
+    }
+}
+
 impl Session {
     /// Connects, and finds the extension.
     pub fn open(global: &Global) -> Result<Self> {

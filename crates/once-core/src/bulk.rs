@@ -125,8 +125,8 @@ impl Bulk {
         )
     }
 
-    /// What is staged, as `staged_now` up to what is flagged existing; then the number of clean rows, and for each rule how many of them break it, as one
-    /// bigint array.
+    /// What is staged, as `staged_now` up to what is flagged existing; then the number of clean rows, and for each rule how
+    /// many of them break it, as one bigint array.
     pub fn staged_and_broken(&self, rules: &[Rule]) -> String {
         let counts: Vec<String> =
             rules.iter().map(|r| format!(", pg_catalog.count(*) FILTER (WHERE {CLEAN} AND {})", r.broken)).collect();

@@ -103,11 +103,10 @@ fn recover(
 
 /// What `--map` renames has to be a column.
 fn require_columns(args: &Load, target: &Target) -> Result<()> {
-    let known = || target.scope.iter().chain(&target.key).chain(&target.columns);
-    match args.files.map.iter().find(|(column, _)| !known().any(|c| c == column)) {
+    match args.files.map.iter().find(|(column, _)| !target.filled().any(|c| c == column)) {
         None => Ok(()),
         Some((column, name)) => {
-            let columns = known().cloned().collect::<Vec<_>>().join(", ");
+            let columns = target.filled().cloned().collect::<Vec<_>>().join(", ");
             Err(Failure::usage(format!("--map {column}={name}: target {} has no column {column}", target.name))
                 .hint(format!("Its columns are {columns}.")))
         }

@@ -61,7 +61,8 @@ impl Bulk {
     }
 
     /// Staged rows that `internal_dup` is wrong of, `$2` at most: row_number, and what it should be. Of a key that is
-    /// staged more than once the row with the lowest number stays. With `hashed`, only rows whose key has one of the hashes `$3` may repeat another.
+    /// staged more than once the row with the lowest number stays. With `hashed`, only rows whose key has one of the
+    /// hashes `$3` may repeat another.
     pub fn wrong_internal(&self, hashed: bool) -> String {
         let keys: Vec<String> = self.key.iter().map(|c| c.of("s")).collect();
         let known: Vec<String> = keys.iter().map(|key| format!(" AND {key} IS NOT NULL")).collect();

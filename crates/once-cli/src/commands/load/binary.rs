@@ -26,7 +26,7 @@ pub type Forms = HashMap<String, Form>;
 
 /// Asks the database for them.
 pub fn forms_of(session: &mut Session, target: &Target) -> Result<Forms> {
-    let columns: Vec<String> = target.scope.iter().chain(&target.key).chain(&target.columns).cloned().collect();
+    let columns: Vec<String> = target.filled().cloned().collect();
     let types = session.transaction()?.column_types(&target.staging, &columns)?;
     Ok(columns.into_iter().zip(types).filter_map(|(column, oid)| Some((column, Form::of(oid)?))).collect())
 }

@@ -48,7 +48,7 @@ impl Plan {
         renamed: &[(String, String)],
         scope: Option<&str>,
     ) -> Result<Self> {
-        let wanted: Vec<String> = target.scope.iter().chain(&target.key).chain(&target.columns).cloned().collect();
+        let wanted: Vec<String> = target.filled().cloned().collect();
         let filled = columns_of(&rows.header, &wanted, renamed, &target.aliases).map_err(|twice| {
             problem(path, Some(1), twice).hint("Take one of them out of the file, or name the right one with --map.")
         })?;
