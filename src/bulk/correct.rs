@@ -31,7 +31,6 @@ pub fn correct(
         let mut wrong = Wrong { target, numbers: Numbers::within(numbers.as_ref(), memory), found: 0 };
         find(&mut wrong)?;
         found += wrong.found;
-        progress.phase(Phase::Marking, wrong.found);
         let has_room = wrong.room() > 0;
         let now = wrong.correct(scope, progress)?;
         written += now;
@@ -136,6 +135,7 @@ impl Wrong<'_> {
                 (target.bulk.correct_far(), args, all.len())
             }
         };
+        progress.phase(Phase::Marking, i64::try_from(rows).unwrap_or(i64::MAX));
         let written = spi::planned(|| {
             spi::each(&sql, &args, |_| {
                 progress.advance();
